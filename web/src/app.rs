@@ -64,12 +64,21 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
     });
     on_cleanup(move || live.disconnect());
     keys::listen(panel, theme);
+    // The page scrolls, not the window: another page begins at its top. Filters change the query only and keep the place.
+    let main = NodeRef::<leptos::html::Main>::new();
+    let path = leptos_router::hooks::use_location().pathname;
+    Effect::new(move |_| {
+        path.track();
+        if let Some(main) = main.get() {
+            main.set_scroll_top(0);
+        }
+    });
     view! {
         <a class="skip" href="#main">"Skip to the page"</a>
         <div class="frame" data-link=move || shell::link_name(live.link.get())>
             {shell::rail()}
             {shell::top_bar(fleet, panel, theme)}
-            <main id="main" tabindex="-1" class:stale=move || matches!(live.link.get(), Link::Lost { .. })>
+            <main id="main" tabindex="-1" node_ref=main class:stale=move || matches!(live.link.get(), Link::Lost { .. })>
                 <Routes fallback=pages::missing::page>
                     <Route path=path!("/") view=|| view! { <Redirect path="/jobs" /> } />
                     <Route path=path!("/jobs") view=pages::jobs::page />

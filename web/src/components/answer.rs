@@ -2,6 +2,7 @@
 
 use crate::api::Trouble;
 use crate::components::shape::shape;
+use crate::components::text;
 use crate::query::Query;
 use crate::tone::Shape;
 use leptos::prelude::*;
@@ -61,8 +62,8 @@ pub fn went_wrong(trouble: &Trouble, again: impl Fn() + 'static) -> AnyView {
             <div class=if missing { "blank-mark quiet" } else { "blank-mark bad" }>
                 {shape(if missing { Shape::Dash } else { Shape::Warning })}
             </div>
-            <h2>{message}</h2>
-            <p>{hint}</p>
+            <h2>{text::rich(&message)}</h2>
+            <p>{text::rich(&hint)}</p>
             <p class="blank-actions">
                 <button type="button" class="button" data-test-retry on:click=move |_| again()>"Try again"</button>
                 <a class="button plain" href="/jobs">"All jobs"</a>
@@ -90,7 +91,7 @@ pub fn notice(tone: &'static str, mark: Shape, message: String, more: AnyView) -
         <div class=format!("notice {tone}") data-test-notice=tone>
             <span class=format!("state {tone}")>{shape(mark)}</span>
             <div class="notice-body">
-                <p>{message}</p>
+                <p>{text::rich(&message)}</p>
                 {more}
             </div>
         </div>

@@ -28,7 +28,7 @@ pub fn job_change(change: &JobChangeView) -> AnyView {
             </div>
             {fields(&change.fields)}
             {(!change.notes.is_empty()).then(|| view! {
-                <ul class="notes">{change.notes.iter().map(|note| view! { <li>{format::sentence(note)}</li> }).collect_view()}</ul>
+                <ul class="notes">{change.notes.iter().map(|note| view! { <li>{text::rich(&format::sentence(note))}</li> }).collect_view()}</ul>
             })}
         </article>
     }
@@ -99,9 +99,9 @@ pub fn refused(diagnostic: &Diagnostic) -> AnyView {
                     <a class="link" href=address::job(job.as_str())>{job.as_str().to_owned()}</a>
                 })}
             </p>
-            <p class="refused-message">{format::sentence(&diagnostic.message)}</p>
+            <p class="refused-message">{text::rich(&format::sentence(&diagnostic.message))}</p>
             {source}
-            {(!diagnostic.help.is_empty()).then(|| view! { <p class="faint">{format::sentence(&diagnostic.help)}</p> })}
+            {(!diagnostic.help.is_empty()).then(|| view! { <p class="faint">{text::rich(&format::sentence(&diagnostic.help))}</p> })}
         </article>
     }
     .into_any()

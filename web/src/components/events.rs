@@ -14,7 +14,7 @@ pub fn timeline(events: &[EventView]) -> AnyView {
                 <li class=format!("moment {}", tone(&event.kind)) data-test-event=event.kind.clone()>
                     <span class="moment-mark" aria-hidden="true"></span>
                     <div class="moment-body">
-                        <p>{format::sentence(&event.text)}</p>
+                        <p>{text::rich(&format::sentence(&event.text))}</p>
                         <p class="faint">
                             {text::time(event.at)}" · "{event.actor.clone()}
                             {event.plan.as_ref().map(|plan| view! {

@@ -104,7 +104,7 @@ fn alert_item(alert: &Alert, open: RwSignal<Panel>) -> AnyView {
                     <span class="grow"></span>
                     <span class="faint">{alert.since.map(text::time)}</span>
                 </span>
-                <span class="alert-message">{alert.message.clone()}</span>
+                <span class="alert-message">{text::rich(&alert.message)}</span>
             </a>
         </li>
     }

@@ -19,7 +19,7 @@ pub fn shape(shape: Shape) -> AnyView {
     // Drawn on a field of 12 by 12; the style sheet gives size and colour.
     let (path, filled) = match shape {
         Shape::Disc => ("M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9z", true),
-        Shape::Half => ("M6 1.5a4.5 4.5 0 0 0 0 9zM6 .75a5.25 5.25 0 1 0 0 10.5a5.25 5.25 0 0 0 0-10.5zM6 2v8a4 4 0 0 0 0-8z", true),
+        Shape::Half => ("M6 .75a5.25 5.25 0 1 0 0 10.5a5.25 5.25 0 0 0 0-10.5zM6 2.25a3.75 3.75 0 0 1 0 7.5z", true),
         Shape::Ring => ("M6 2a4 4 0 1 0 0 8a4 4 0 0 0 0-8z", false),
         Shape::Play => ("M3 1.6v8.8L10.5 6z", true),
         Shape::Square => ("M2.25 2.25h7.5v7.5h-7.5z", true),

@@ -7,8 +7,17 @@ use crate::{address, format, tone};
 use leptos::prelude::*;
 use muster_schemas::api::TaskView;
 
+/// Whether the table says on which host each task is: on a host's own page that is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hosts {
+    /// It says so.
+    Shown,
+    /// It does not.
+    Known,
+}
+
 /// The table.
-pub fn table(tasks: impl Fn() -> Vec<TaskView> + Send + Sync + 'static) -> AnyView {
+pub fn table(hosts: Hosts, tasks: impl Fn() -> Vec<TaskView> + Send + Sync + 'static) -> AnyView {
     view! {
         <div class="table-wrap">
             <table class="table tasks">
@@ -17,21 +26,21 @@ pub fn table(tasks: impl Fn() -> Vec<TaskView> + Send + Sync + 'static) -> AnyVi
                         <th class="c-task">"Task"</th>
                         <th class="c-state">"State"</th>
                         <th>"Reason"</th>
-                        <th class="c-host">"Host"</th>
+                        {(hosts == Hosts::Shown).then(|| view! { <th class="c-host">"Host"</th> })}
                         <th class="c-ip">"Address"</th>
                         <th class="c-version right">"Version"</th>
                         <th class="c-n right" title="Which attempt of the task it is">"Attempt"</th>
                         <th class="c-time right">"Started"</th>
                     </tr>
                 </thead>
-                <tbody>{rows(tasks, |task| task.id.clone(), row)}</tbody>
+                <tbody>{rows(tasks, |task| task.id.clone(), move |one| row(hosts, one))}</tbody>
             </table>
         </div>
     }
     .into_any()
 }
 
-fn row(row: Row<TaskView>) -> AnyView {
+fn row(hosts: Hosts, row: Row<TaskView>) -> AnyView {
     let id = row.id.clone();
     let (task, class, state_word, healthy) = (row.data.clone(), row.data.clone(), row.data.clone(), row.data);
     view! {
@@ -42,17 +51,19 @@ fn row(row: Row<TaskView>) -> AnyView {
             data-test-healthy=move || healthy.with(|task| task.healthy.to_string())
         >
             <td class="clip"><a class="row-link" data-row href=address::task(&id)>{id.clone()}</a></td>
-            {move || task.with(cells)}
+            {move || task.with(|task| cells(hosts, task))}
         </tr>
     }
     .into_any()
 }
 
-fn cells(task: &TaskView) -> AnyView {
+fn cells(hosts: Hosts, task: &TaskView) -> AnyView {
     view! {
         <td>{state(tone::task(task))}</td>
-        <td class="clip dim" title=task.reason.clone()>{format::sentence(&task.reason)}</td>
-        <td class="clip">{text::host_link(task.host_id.as_deref(), task.host.as_deref())}</td>
+        <td class="clip dim" title=task.reason.clone()>{text::rich(&format::sentence(&task.reason))}</td>
+        {(hosts == Hosts::Shown).then(|| view! {
+            <td class="clip">{text::host_link(task.host_id.as_deref(), task.host.as_deref())}</td>
+        })}
         <td class="mono clip">{text::or_nothing(task.ip.clone())}</td>
         <td class="right">
             {(!task.current_version).then(|| view! { <span class="tag" title="Not the job's current version">"old"</span> })}

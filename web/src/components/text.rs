@@ -23,6 +23,24 @@ pub fn maybe_time(at: Option<Timestamp>) -> AnyView {
     at.map_or_else(nothing, time)
 }
 
+/// A sentence in which what stands between backticks is code.
+pub fn rich(sentence: &str) -> AnyView {
+    // Every second part stands between two backticks; a last one without its partner is kept as it is.
+    let parts: Vec<&str> = sentence.split('`').collect();
+    if parts.len() < 3 || parts.len() % 2 == 0 {
+        return sentence.to_owned().into_any();
+    }
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(place, part)| {
+            let part = part.to_owned();
+            if place % 2 == 1 { view! { <code>{part}</code> }.into_any() } else { part.into_any() }
+        })
+        .collect_view()
+        .into_any()
+}
+
 /// Where there is nothing to say.
 pub fn nothing() -> AnyView {
     view! { <span class="faint">"–"</span> }.into_any()

@@ -56,7 +56,7 @@ fn head(host: &HostView) -> AnyView {
         <div class="page-head detail" data-test-host=host.name.clone() data-test-reachable=host.reachable.to_string()>
             <h1>{host.name.clone()}</h1>
             {state(tone::host(host.reachable, host.ready))}
-            {(!host.reason.is_empty()).then(|| view! { <span class="reason">{format::sentence(&host.reason)}</span> })}
+            {(!host.reason.is_empty()).then(|| view! { <span class="reason">{text::rich(&format::sentence(&host.reason))}</span> })}
         </div>
         {warnings}
     }
@@ -138,7 +138,7 @@ fn tasks(id: Memo<String>) -> AnyView {
                 when=move || list.with(|list| !list.items.is_empty())
                 fallback=|| empty("No tasks on this host", "The scheduler chooses it as soon as it suits a task.".into_any())
             >
-                {task_table::table(move || list.with(|list| list.items.clone()))}
+                {task_table::table(task_table::Hosts::Known, move || list.with(|list| list.items.clone()))}
                 {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
             </Show>
         }

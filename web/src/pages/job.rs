@@ -79,7 +79,7 @@ fn head(detail: &JobDetail) -> AnyView {
         <div class="page-head detail">
             <h1>{job.id.clone()}</h1>
             <span data-test-status=tone::job(job).word>{state(tone::job(job))}</span>
-            {(!job.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{format::sentence(&job.reason)}</span> })}
+            {(!job.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{text::rich(&format::sentence(&job.reason))}</span> })}
         </div>
         {(!job.declared).then(|| notice(
             "wait",
@@ -187,7 +187,7 @@ fn job_tasks(id: Memo<String>) -> AnyView {
                 when=move || list.with(|list| !list.items.is_empty())
                 fallback=|| empty("No tasks", "The job asks for none, or its first are about to be made.".into_any())
             >
-                {task_table::table(move || list.with(|list| list.items.clone()))}
+                {task_table::table(task_table::Hosts::Shown, move || list.with(|list| list.items.clone()))}
                 {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
             </Show>
         }

@@ -109,10 +109,10 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
                         <th class="c-job">"Job"</th>
                         <th class="c-state">"Status"</th>
                         <th class="c-health right">"Healthy"</th>
-                        <th class="c-kind">"Kind"</th>
-                        <th class="c-kind">"Tier"</th>
-                        <th>"Image"</th>
+                        <th>"Reason"</th>
+                        <th class="c-image">"Image"</th>
                         <th class="c-version right">"Version"</th>
+                        <th class="c-kind-tier">"Kind, tier"</th>
                         <th class="c-owner">"Owner"</th>
                         <th class="c-time right">"Updated"</th>
                     </tr>
@@ -138,15 +138,15 @@ fn row(row: Row<JobView>) -> AnyView {
 
 fn cells(job: &JobView) -> AnyView {
     view! {
-        <td title=job.reason.clone()>
+        <td>
             {state(tone::job(job))}
             {(!job.declared).then(|| view! { <span class="tag" title="No document of the applied revision asks for it">"undeclared"</span> })}
         </td>
         <td class="right">{progress(job)}</td>
-        <td>{kind(job.kind)}</td>
-        <td>{tier(job.tier)}</td>
+        <td class="clip dim" title=job.reason.clone()>{text::rich(&format::sentence(&job.reason))}</td>
         <td class="clip">{text::image(&job.image_ref, &job.image)}</td>
         <td class="right number">{job.version}</td>
+        <td class="dim">{kind(job.kind)}", "{tier(job.tier)}</td>
         <td class="clip dim">{job.owner.clone()}</td>
         <td class="right">{text::time(job.updated_at)}</td>
     }

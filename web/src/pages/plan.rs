@@ -9,7 +9,7 @@ use crate::tone::{self, Shape};
 use crate::format;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use muster_schemas::api::PlanView;
+use muster_schemas::api::{PlanStatus, PlanView};
 
 /// The page.
 pub fn page() -> AnyView {
@@ -73,7 +73,7 @@ fn show(plan: &PlanView) -> AnyView {
                 <a class="link" href=address::plan(parent)><code>{format::short(parent).to_owned()}</code></a>
             }.into_any()))}
             {text::fact("Commit", text::id("commit", plan.revision.commit.as_str()))}
-            {text::fact("Author", plan.revision.author.clone().into_any())}
+            {text::fact("Author", view! { <span class="clip" title=plan.revision.author.clone()>{format::author(&plan.revision.author).to_owned()}</span> }.into_any())}
             {text::fact("Committed", text::time(plan.revision.committed_at))}
             {text::fact("Made", text::time(plan.made_at))}
             {text::fact("Starts", text::number(plan.starts.into()))}
@@ -84,7 +84,10 @@ fn show(plan: &PlanView) -> AnyView {
             }.into_any())}
         </dl>
         {refused}
-        <div class="section-head"><h2>{format!("{} changed", format::counted(plan.changes.len() as u64, "job"))}</h2></div>
+        <div class="section-head"><h2>{match plan.status {
+            PlanStatus::Applied => format!("{} changed", format::counted(plan.changes.len() as u64, "job")),
+            PlanStatus::Held | PlanStatus::Superseded => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
+        }}</h2></div>
         {jobs}
     }
     .into_any()

@@ -3,6 +3,7 @@
 use crate::address;
 use crate::api::Trouble;
 use crate::components::shape::shape;
+use crate::components::text;
 use crate::session::{Session, Who};
 use crate::tone::Shape;
 use leptos::prelude::*;
@@ -60,13 +61,13 @@ pub fn page(who: Who) -> AnyView {
                             view! {
                                 <p class="sign-in-trouble" data-test-sign-in-error>
                                     <span class="state bad">{shape(Shape::Cross)}</span>
-                                    <span>{message}<br/><span class="dim">{hint}</span></span>
+                                    <span>{text::rich(&message)}<br/><span class="dim">{text::rich(&hint)}</span></span>
                                 </p>
                             }
                                 .into_any()
                         }
                         Session::Out(None) | Session::In(_) | Session::Unknown => view! {
-                            <p class="dim">"`muster up` prints a link that signs you in. The token also stands in "<code>"$MUSTER_HOME/env"</code>"."</p>
+                            <p class="dim"><code>"muster up"</code>" prints a link that signs you in. The token also stands in "<code>"$MUSTER_HOME/env"</code>"."</p>
                         }
                             .into_any(),
                     }}

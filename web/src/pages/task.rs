@@ -90,7 +90,7 @@ fn head(detail: &TaskDetail) -> AnyView {
         >
             <h1>{task.id.clone()}</h1>
             {state(tone::task(task))}
-            {(!task.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{format::sentence(&task.reason)}</span> })}
+            {(!task.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{text::rich(&format::sentence(&task.reason))}</span> })}
             {next}
         </div>
         {(!task.reachable && task.finished_at.is_none()).then(|| notice(

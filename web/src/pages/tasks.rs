@@ -55,7 +55,7 @@ pub fn page() -> AnyView {
                     empty("No tasks yet", "A job's tasks appear here as soon as its document is committed and its plan applied.".into_any())
                 }
             >
-                {task_table::table(move || list.with(|list| list.items.clone()))}
+                {task_table::table(task_table::Hosts::Shown, move || list.with(|list| list.items.clone()))}
                 {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
             </Show>
         }.into_any())}
