@@ -70,6 +70,17 @@ async fn find(query: String) -> Vec<Place> {
             address: address::host(&host.id),
         }));
     }
+    // What is called so comes before what is only found by its owner or address.
+    let wanted = query.to_lowercase();
+    places.sort_by_key(|place| {
+        let name = place.name.to_lowercase();
+        match name.find(&wanted) {
+            Some(0) if name == wanted => 0,
+            Some(0) => 1,
+            Some(_) => 2,
+            None => 3,
+        }
+    });
     places
 }
 

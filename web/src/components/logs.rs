@@ -388,7 +388,7 @@ fn flow_word(flow: &Flow, follow: bool, any: bool) -> AnyView {
         Flow::Opening => ("busy", Shape::Ring, "opening"),
         Flow::Following if follow => ("good", Shape::Disc, "live"),
         Flow::Following => ("quiet", Shape::Half, "paused"),
-        Flow::Broken => ("wait", Shape::Warning, "connection lost, trying again"),
+        Flow::Broken => ("wait", Shape::Warning, "lost, trying again"),
         Flow::Ended(_) => ("quiet", Shape::Dash, "ended"),
     };
     view! { <span class=format!("state {tone}") data-test-log-flow=word>{shape(mark)}<span class="state-word">{word}</span></span> }

@@ -112,7 +112,6 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
                         <th>"Reason"</th>
                         <th class="c-image">"Image"</th>
                         <th class="c-version right">"Version"</th>
-                        <th class="c-kind-tier">"Kind, tier"</th>
                         <th class="c-owner">"Owner"</th>
                         <th class="c-time right">"Updated"</th>
                     </tr>
@@ -127,9 +126,14 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
 fn row(row: Row<JobView>) -> AnyView {
     let id = row.id.clone();
     let (job, word) = (row.data.clone(), row.data);
+    // A job never changes from one kind to the other.
+    let batch = job.with_untracked(|job| job.kind == JobKind::Batch);
     view! {
         <tr data-test-job=id.clone() data-test-status=move || word.with(|job| tone::job(job).word)>
-            <td class="clip"><a class="row-link" data-row href=address::job(&id)>{id.clone()}</a></td>
+            <td class="clip">
+                <a class="row-link" data-row href=address::job(&id)>{id.clone()}</a>
+                {batch.then(|| view! { <span class="tag after">"batch"</span> })}
+            </td>
             {move || job.with(cells)}
         </tr>
     }
@@ -146,7 +150,6 @@ fn cells(job: &JobView) -> AnyView {
         <td class="clip dim" title=job.reason.clone()>{text::rich(&format::sentence(&job.reason))}</td>
         <td class="clip">{text::image(&job.image_ref, &job.image)}</td>
         <td class="right number">{job.version}</td>
-        <td class="dim">{kind(job.kind)}", "{tier(job.tier)}</td>
         <td class="clip dim">{job.owner.clone()}</td>
         <td class="right">{text::time(job.updated_at)}</td>
     }

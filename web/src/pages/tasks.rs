@@ -36,7 +36,7 @@ pub fn page() -> AnyView {
             </span>
         </div>
         <div class="filters">
-            {filters::search(filters, "Filter tasks by name, host or address")}
+            {filters::search(filters, "Filter tasks")}
             {state_chips(filters)}
             {filters::choice(filters, "healthy", "Healthy", &[("true", "healthy"), ("false", "not healthy")])}
             {filters::choice(filters, "reachable", "Reachable", &[("true", "reachable"), ("false", "unreachable")])}
