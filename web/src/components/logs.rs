@@ -100,7 +100,10 @@ impl Stream {
         let _ = source.add_event_listener_with_callback("end", end.as_ref().unchecked_ref());
         source.set_onopen(Some(opened.as_ref().unchecked_ref()));
         source.set_onerror(Some(broke.as_ref().unchecked_ref()));
-        *self.source.borrow_mut() = Some(Source { source, _closures: [line, end, opened, broke] });
+        *self.source.borrow_mut() = Some(Source {
+            source,
+            _closures: [line, end, opened, broke],
+        });
     }
 
     /// Closes the source. Its closures may be running right now, so they are dropped a moment later.
@@ -116,7 +119,11 @@ impl Stream {
         self.flow.try_set(Flow::Broken);
         let breaks = self.breaks.get();
         self.breaks.set(breaks + 1);
-        let wait = WAITS_MILLIS.get(breaks).or(WAITS_MILLIS.last()).copied().unwrap_or(8_000);
+        let wait = WAITS_MILLIS
+            .get(breaks)
+            .or(WAITS_MILLIS.last())
+            .copied()
+            .unwrap_or(8_000);
         let me = Weak::clone(&self.me);
         *self.retry.borrow_mut() = Some(Timeout::new(wait, move || {
             if let Some(stream) = me.upgrade() {
@@ -130,17 +137,26 @@ impl Stream {
 
     fn ended(&self, event: &MessageEvent) {
         self.close();
-        let end = event.data().as_string().and_then(|text| serde_json::from_str::<LogEnd>(&text).ok());
+        let end = event
+            .data()
+            .as_string()
+            .and_then(|text| serde_json::from_str::<LogEnd>(&text).ok());
         let words = match end {
             Some(LogEnd::Complete) | None => "End of the log".to_owned(),
-            Some(LogEnd::NoContainer) => "The host has no container of this attempt any more, and so no log".to_owned(),
+            Some(LogEnd::NoContainer) => {
+                "The host has no container of this attempt any more, and so no log".to_owned()
+            }
             Some(LogEnd::Failed { message }) => format!("The log could not be read: {message}"),
         };
         self.flow.try_set(Flow::Ended(words));
     }
 
     fn heard(&self, event: &MessageEvent) {
-        let Some(line) = event.data().as_string().and_then(|text| serde_json::from_str::<LogLine>(&text).ok()) else {
+        let Some(line) = event
+            .data()
+            .as_string()
+            .and_then(|text| serde_json::from_str::<LogLine>(&text).ok())
+        else {
             return;
         };
         if self.lines.borrow_mut().take(line.clone()) == Taken::Known {
@@ -164,9 +180,14 @@ impl Stream {
     /// Puts the fresh lines at the end.
     fn draw(&self) {
         let fresh = self.fresh.take();
-        let Some(pane) = self.pane.try_get_untracked().flatten() else { return };
+        let Some(pane) = self.pane.try_get_untracked().flatten() else {
+            return;
+        };
         let filter = self.filter.try_get_untracked().unwrap_or_default();
-        append(&pane, fresh.iter().filter(|line| lines::matches(line, &filter)));
+        append(
+            &pane,
+            fresh.iter().filter(|line| lines::matches(line, &filter)),
+        );
         while pane.child_element_count() as usize > lines::MOST {
             if let Some(first) = pane.first_element_child() {
                 first.remove();
@@ -179,10 +200,18 @@ impl Stream {
     /// Draws all lines anew: the filter is another.
     fn redraw(&self) {
         self.fresh.take();
-        let Some(pane) = self.pane.try_get_untracked().flatten() else { return };
+        let Some(pane) = self.pane.try_get_untracked().flatten() else {
+            return;
+        };
         pane.set_text_content(None);
         let filter = self.filter.try_get_untracked().unwrap_or_default();
-        append(&pane, self.lines.borrow().all().filter(|line| lines::matches(line, &filter)));
+        append(
+            &pane,
+            self.lines
+                .borrow()
+                .all()
+                .filter(|line| lines::matches(line, &filter)),
+        );
         self.count.try_set(self.lines.borrow().count());
         self.to_end(&pane);
     }
@@ -195,7 +224,12 @@ impl Stream {
 
     fn shown_text(&self) -> String {
         let filter = self.filter.get_untracked();
-        lines::text(self.lines.borrow().all().filter(|line| lines::matches(line, &filter)))
+        lines::text(
+            self.lines
+                .borrow()
+                .all()
+                .filter(|line| lines::matches(line, &filter)),
+        )
     }
 }
 
@@ -212,7 +246,10 @@ fn append<'a>(pane: &web_sys::HtmlElement, lines: impl Iterator<Item = &'a LogLi
         };
         let stderr = line.stream == LogStream::Stderr;
         row.set_class_name(if stderr { "log-line err" } else { "log-line" });
-        let _ = row.set_attribute("data-test-log-line", if stderr { "stderr" } else { "stdout" });
+        let _ = row.set_attribute(
+            "data-test-log-line",
+            if stderr { "stderr" } else { "stdout" },
+        );
         let _ = time.set_attribute("title", &line.at.to_string());
         time.set_text_content(Some(&format::clock(line.at)));
         // As text, never as markup: what a container writes is not ours.
@@ -225,7 +262,11 @@ fn append<'a>(pane: &web_sys::HtmlElement, lines: impl Iterator<Item = &'a LogLi
 }
 
 /// The log panel of a task: of its current attempt, or of the one that is chosen.
-pub fn panel(task: Signal<String>, current: Memo<Option<String>>, attempts: Signal<Vec<AttemptView>>) -> AnyView {
+pub fn panel(
+    task: Signal<String>,
+    current: Memo<Option<String>>,
+    attempts: Signal<Vec<AttemptView>>,
+) -> AnyView {
     let chosen = RwSignal::new(None::<String>);
     let follow = RwSignal::new(true);
     let wrap = RwSignal::new(false);
@@ -285,7 +326,14 @@ pub fn panel(task: Signal<String>, current: Memo<Option<String>>, attempts: Sign
             pane.set_scroll_top(pane.scroll_height());
         }
     };
-    let text = move || stream.with_value(|stream| stream.as_ref().map(|stream| stream.shown_text()).unwrap_or_default());
+    let text = move || {
+        stream.with_value(|stream| {
+            stream
+                .as_ref()
+                .map(|stream| stream.shown_text())
+                .unwrap_or_default()
+        })
+    };
     let copied = RwSignal::new(false);
     let copy_all = move |_| {
         copy::text_to_clipboard(text(), move || {
@@ -336,8 +384,7 @@ pub fn panel(task: Signal<String>, current: Memo<Option<String>>, attempts: Sign
                         on:input=move |event| filter.set(event_target_value(&event))
                     />
                 </label>
-                <button type="button" class="button" class:on=follow aria-pressed=move || follow.get().to_string()
-                    data-test-log-follow on:click=toggle_follow>
+                <button type="button" class="button" data-test-log-follow on:click=toggle_follow>
                     {move || if follow.get() { "Pause" } else { "Follow" }}
                 </button>
                 <button type="button" class="button" class:on=wrap aria-pressed=move || wrap.get().to_string()
@@ -356,17 +403,21 @@ pub fn panel(task: Signal<String>, current: Memo<Option<String>>, attempts: Sign
                 aria-live="off"
                 tabindex="0"
                 aria-label="Log lines"
+                data-empty=move || match (attempt.get(), flow.get()) {
+                    (None, _) => "No attempt yet: the log begins with the first container.".to_owned(),
+                    (Some(_), Flow::Ended(words)) => format!("{words}. Nothing was written."),
+                    (Some(_), _) if !filter.get().trim().is_empty() => "No line matches the filter.".to_owned(),
+                    (Some(_), Flow::Opening) => "Opening the log …".to_owned(),
+                    (Some(_), Flow::Following | Flow::Broken) => "Nothing was written yet.".to_owned(),
+                }
                 node_ref=pane
                 on:scroll=scrolled
                 data-test-log-pane
             ></div>
             <div class="log-foot faint">
-                {move || match (attempt.get(), &flow.get(), count.get()) {
-                    (None, _, _) => "No attempt yet: the log begins with the first container.".to_owned(),
-                    (Some(_), Flow::Ended(words), 0) => format!("{words}. Nothing was written."),
-                    (Some(_), Flow::Ended(words), count) => format!("{words} · {}", kept(count)),
-                    (Some(_), _, 0) => "Nothing was written yet.".to_owned(),
-                    (Some(_), _, count) => kept(count),
+                {move || match (flow.get(), count.get()) {
+                    (Flow::Ended(words), count) => format!("{words} · {}", kept(count)),
+                    (Flow::Opening | Flow::Following | Flow::Broken, count) => kept(count),
                 }}
             </div>
         </section>
@@ -376,7 +427,10 @@ pub fn panel(task: Signal<String>, current: Memo<Option<String>>, attempts: Sign
 
 fn kept(count: usize) -> String {
     if count >= lines::MOST {
-        format!("the last {} lines are kept here", format::count(lines::MOST as u64))
+        format!(
+            "the last {} lines are kept here",
+            format::count(lines::MOST as u64)
+        )
     } else {
         format::counted(count as u64, "line")
     }
@@ -400,8 +454,12 @@ fn save(name: &str, text: &str) {
     let parts = js_sys::Array::of1(&JsValue::from_str(text));
     let options = web_sys::BlobPropertyBag::new();
     options.set_type("text/plain;charset=utf-8");
-    let Ok(blob) = web_sys::Blob::new_with_str_sequence_and_options(&parts, &options) else { return };
-    let Ok(address) = web_sys::Url::create_object_url_with_blob(&blob) else { return };
+    let Ok(blob) = web_sys::Blob::new_with_str_sequence_and_options(&parts, &options) else {
+        return;
+    };
+    let Ok(address) = web_sys::Url::create_object_url_with_blob(&blob) else {
+        return;
+    };
     if let Ok(link) = document().create_element("a") {
         let link: web_sys::HtmlAnchorElement = link.unchecked_into();
         link.set_href(&address);

@@ -5,9 +5,9 @@ use crate::components::answer::{empty, list_skeleton, not_fresh, present};
 use crate::components::filters::{self, in_address};
 use crate::components::rows::{self, Row, rows};
 use crate::components::{events, text};
+use crate::format;
 use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
-use crate::format;
 use leptos::prelude::*;
 use muster_schemas::api::{EventView, List};
 
@@ -84,7 +84,7 @@ pub fn page() -> AnyView {
                         <tbody>{rows(move || list.with(|list| list.items.clone()), |event| event.seq.to_string(), row)}</tbody>
                     </table>
                 </div>
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -112,8 +112,13 @@ fn about(event: &EventView) -> AnyView {
     let (to, name) = match (&event.task, &event.job, &event.plan, &event.host) {
         (Some(task), _, _, _) => (address::task(task), task.clone()),
         (None, Some(job), _, _) => (address::job(job), job.clone()),
-        (None, None, Some(plan), _) => (address::plan(plan), format!("plan {}", format::short(plan))),
-        (None, None, None, Some(host)) => (address::host(host), format!("host …{}", format::short_attempt(host))),
+        (None, None, Some(plan), _) => {
+            (address::plan(plan), format!("plan {}", format::short(plan)))
+        }
+        (None, None, None, Some(host)) => (
+            address::host(host),
+            format!("host …{}", format::short_attempt(host)),
+        ),
         (None, None, None, None) => return text::nothing(),
     };
     view! { <a class="link" data-row href=to>{name}</a> }.into_any()

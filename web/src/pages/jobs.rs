@@ -13,7 +13,15 @@ use leptos::prelude::*;
 use muster_schemas::api::{FleetView, JobView, List};
 use muster_schemas::spec::{JobKind, Tier};
 
-const KEYS: [&str; 7] = ["q", "status", "kind", "tier", "app", "owner", "capacity_group"];
+const KEYS: [&str; 7] = [
+    "q",
+    "status",
+    "kind",
+    "tier",
+    "app",
+    "owner",
+    "capacity_group",
+];
 
 /// The page.
 pub fn page() -> AnyView {
@@ -57,7 +65,7 @@ pub fn page() -> AnyView {
                 }
             >
                 {table(list)}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
