@@ -128,6 +128,14 @@ pub async fn sign_out() -> Result<(), Trouble> {
         .map_err(|_| Trouble::Unreached)
 }
 
+/// Why the API refuses a path whose answer is not JSON; none where it does not, or is not reached.
+pub async fn refusal(path: &str) -> Option<String> {
+    match get::<serde::de::IgnoredAny>(path).await {
+        Err(Trouble::Refused { problem, .. }) => Some(problem.message),
+        Ok(_) | Err(Trouble::Unreached | Trouble::SignedOut | Trouble::Unclear(_)) => None,
+    }
+}
+
 async fn send<T: DeserializeOwned>(
     request: gloo_net::http::RequestBuilder,
     build: impl FnOnce(gloo_net::http::RequestBuilder) -> Result<Request, gloo_net::Error>,

@@ -11,7 +11,7 @@ use crate::query::{self, Interest, Query, Question};
 use leptos::prelude::*;
 use muster_schemas::api::{EventView, List};
 
-const KEYS: [&str; 7] = ["q", "kind", "job", "task", "attempt", "host", "plan"];
+const KEYS: [&str; 6] = ["kind", "job", "task", "attempt", "host", "plan"];
 
 /// The kinds that people look for.
 const KINDS: [(&str, &str); 18] = [
@@ -54,7 +54,6 @@ pub fn page() -> AnyView {
             <span class="page-count">{move || list.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
         </div>
         <div class="filters">
-            {filters::search(filters, "Filter events")}
             {filters::choice(filters, "kind", "Kind", &KINDS)}
             {filters::given(filters, "job", "job")}
             {filters::given(filters, "task", "task")}

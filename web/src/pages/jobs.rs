@@ -15,7 +15,7 @@ use muster_schemas::spec::{JobKind, Tier};
 
 const KEYS: [&str; 7] = [
     "q",
-    "status",
+    "state",
     "kind",
     "tier",
     "app",
@@ -44,7 +44,7 @@ pub fn page() -> AnyView {
         </div>
         <div class="filters">
             {filters::search(filters, "Filter jobs")}
-            {filters::choice(filters, "status", "Status", &[
+            {filters::choice(filters, "state", "Status", &[
                 ("running", "running"), ("progressing", "progressing"), ("degraded", "degraded"), ("crash_loop", "crash loop"),
                 ("blocked", "blocked"), ("stopping", "stopping"), ("succeeded", "succeeded"), ("failed", "failed"), ("idle", "idle"),
             ])}
