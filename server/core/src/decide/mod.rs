@@ -1,0 +1,3 @@
+//! What follows from the fleet as it is.
+
+pub mod lifecycle;
