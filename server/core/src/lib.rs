@@ -11,3 +11,4 @@ pub mod decide;
 pub mod fleet;
 pub mod guard;
 pub mod plan;
+pub mod specs;
