@@ -53,7 +53,7 @@ long() {
   local label=$1 log began=$SECONDS pid code=0 shown=0
   shift
   mkdir -p "$MUSTER_HOME/log"
-  log=$MUSTER_HOME/log/setup-$(printf '%s' "$label" | tr -cs 'A-Za-z0-9' '-').log
+  log=$MUSTER_HOME/log/setup-$(printf '%s' "${label%%:*}" | tr -cs 'A-Za-z0-9' '-').log
   say "$label …"
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
