@@ -43,6 +43,7 @@ rm -rf "$bound"
 # The features that rustc turns on by itself; wasm-opt wants them said.
 "$wasm_opt" -Oz --enable-bulk-memory --enable-mutable-globals --enable-multivalue \
   --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+  --strip-debug --strip-producers --strip-target-features \
   "$bound/muster-web_bg.wasm" -o "$bound/muster-web_bg.wasm"
 node scripts/pack-console.mjs "$bound" web web/dist
 echo "$made_of" >$stamp
