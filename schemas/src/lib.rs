@@ -1,1 +1,14 @@
-//! The vocabulary of Muster.
+//! The shared vocabulary of Muster: specs, plans, events, the API's and the agent protocol's types.
+//!
+//! Everything here is plain data. There is no IO and no decision in this crate, and it compiles to wasm, so that the
+//! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
+//!
+//! Read in this order: [`ids`], [`spec`], [`state`], [`plan`], [`event`], [`wire`], [`api`].
+
+pub mod api;
+pub mod event;
+pub mod ids;
+pub mod plan;
+pub mod spec;
+pub mod state;
+pub mod wire;

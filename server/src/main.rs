@@ -1,2 +1,3 @@
 //! The `muster` binary.
+
 fn main() {}

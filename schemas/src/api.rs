@@ -1,0 +1,603 @@
+//! What the public API under `/api/v1` answers. The console and the CLI use nothing else.
+//!
+//! Times are RFC 3339 in UTC. Fields that may be absent are `null`, never missing, so that a shape can be relied on.
+
+use crate::plan::{Diagnostic, FieldChange, Revision};
+use crate::spec::{JobKind, Tier};
+use crate::state::{Hardening, HostResources, Orphan, Outcome, TaskState, Usage};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+macro_rules! api {
+    ($(#[$meta:meta])* pub struct $name:ident $body:tt) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+        pub struct $name $body
+    };
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursor of the next page; null on the last.
+    pub next: Option<String>,
+    /// So many items match in all, over all pages.
+    pub total: u64,
+}
+
+api! {
+    /// What every answer with a status of 400 and above carries.
+    pub struct Problem {
+        /// A stable word, such as `not-found` or `unauthorized`.
+        pub code: String,
+        /// What happened, in a sentence.
+        pub message: String,
+        /// What to do about it; may be empty.
+        pub hint: String,
+    }
+}
+
+api! {
+    /// The cell at a glance: what the top bar and the fleet page show.
+    pub struct FleetView {
+        /// The cell's name.
+        pub cell: String,
+        /// The control plane's version.
+        pub version: String,
+        /// The journal's last sequence number: a watch begun after it misses nothing that this answer does not show.
+        pub seq: u64,
+        /// The leadership's number.
+        pub epoch: u64,
+        /// When this control plane started.
+        pub started_at: Timestamp,
+        /// The applied revision, once there is one.
+        pub revision: Option<Revision>,
+        /// The repository's address.
+        pub repository: String,
+        /// The branch that is followed.
+        pub branch: String,
+        /// When the repository was last read successfully.
+        pub repository_read_at: Option<Timestamp>,
+        /// The held plan, if there is one.
+        pub held_plan: Option<String>,
+        /// Whether the cell was taken down by a person.
+        pub down: bool,
+        /// What needs somebody's eye, worst first.
+        pub alerts: Vec<Alert>,
+        /// Documents of the applied revision that were refused; their jobs stay as they were.
+        pub refused: Vec<Diagnostic>,
+        /// Jobs.
+        pub jobs: u64,
+        /// Tasks in each state, all six of them.
+        pub tasks: BTreeMap<String, u64>,
+        /// Running tasks that are healthy.
+        pub healthy: u64,
+        /// Hosts.
+        pub hosts: u64,
+        /// Hosts whose agent is connected.
+        pub hosts_reachable: u64,
+        /// What the reachable hosts have in all.
+        pub capacity: HostResources,
+        /// What of it is taken.
+        pub allocated: HostResources,
+        /// Automated stops that the stop budget still allows now.
+        pub stops_left: u32,
+        /// Automated stops that it allows in a minute.
+        pub stops_per_minute: u32,
+    }
+}
+
+api! {
+    /// Something that needs somebody's eye.
+    pub struct Alert {
+        /// How urgent it is.
+        pub severity: Severity,
+        /// A stable word, such as `repository-unreachable`, `plan-held`, `orphan`, `host-unreachable`, `crash-loop`.
+        pub code: String,
+        /// What is the matter and what to do, in one or two sentences.
+        pub message: String,
+        /// The console's path of what it is about, such as `/tasks/web.0`.
+        pub link: String,
+        /// Since when, where it is known.
+        pub since: Option<Timestamp>,
+    }
+}
+
+/// How urgent an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Somebody is to look now.
+    Page,
+    /// Somebody is to look today.
+    Warning,
+}
+
+api! {
+    /// A job in a list.
+    pub struct JobView {
+        /// Its id: the name of its spec.
+        pub id: String,
+        /// The application.
+        pub app: String,
+        /// The stack, if any.
+        pub stack: Option<String>,
+        /// The detail, if any.
+        pub detail: Option<String>,
+        /// Whom to ask about it.
+        pub owner: String,
+        /// Service or batch.
+        pub kind: JobKind,
+        /// Its tier.
+        pub tier: Tier,
+        /// The capacity group that it is counted in.
+        pub capacity_group: String,
+        /// Free labels.
+        pub labels: BTreeMap<String, String>,
+        /// How it is, in one word.
+        pub status: JobStatus,
+        /// Why it is so, in a sentence; may be empty.
+        pub reason: String,
+        /// The image by digest.
+        pub image: String,
+        /// The image as the document says it.
+        pub image_ref: String,
+        /// Which version of its spec holds, from 1.
+        pub version: u64,
+        /// How many tasks are asked for.
+        pub desired: u64,
+        /// Tasks in each state, all six of them.
+        pub tasks: BTreeMap<String, u64>,
+        /// Running tasks that are healthy.
+        pub healthy: u64,
+        /// Living tasks on the current version.
+        pub updated: u64,
+        /// Batch: tasks that finished well.
+        pub succeeded: u64,
+        /// Batch: tasks that finished otherwise.
+        pub failed: u64,
+        /// Batch: which run it is, from 1; 0 for services.
+        pub run: u32,
+        /// Whether a document of the applied revision asks for it.
+        pub declared: bool,
+        /// Where its document stands, as `path:line`.
+        pub source: String,
+        /// The revision that last changed it.
+        pub revision: Option<Revision>,
+        /// When it came to be.
+        pub created_at: Timestamp,
+        /// When its spec last changed.
+        pub updated_at: Timestamp,
+    }
+}
+
+/// How a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// A service with all of its tasks healthy on the current version, or a batch job at work.
+    Running,
+    /// Its tasks are being started, or replaced by a rollout.
+    Progressing,
+    /// Fewer tasks are healthy than asked for, and nothing is under way that will mend it soon.
+    Degraded,
+    /// At least one of its tasks is in a crash loop.
+    CrashLoop,
+    /// At least one of its tasks fits on no host.
+    Blocked,
+    /// It is being stopped.
+    Stopping,
+    /// A batch job of which every task succeeded.
+    Succeeded,
+    /// A batch job that is finished, with at least one task that did not succeed.
+    Failed,
+    /// It asks for no tasks.
+    Idle,
+}
+
+api! {
+    /// A job with all there is to know of it.
+    pub struct JobDetail {
+        /// As in the list.
+        #[serde(flatten)]
+        pub job: JobView,
+        /// The spec that holds, as JSON with the document's field names.
+        #[cfg_attr(feature = "describe", schema(value_type = Object))]
+        pub spec: serde_json::Value,
+        /// How the rollout stands, while there is one.
+        pub rollout: Option<RolloutView>,
+        /// The latest plans that changed it, newest first, at most 20.
+        pub history: Vec<JobHistoryView>,
+    }
+}
+
+api! {
+    /// How a rollout stands.
+    pub struct RolloutView {
+        /// The version that it leads to.
+        pub to_version: u64,
+        /// Living tasks on that version.
+        pub updated: u64,
+        /// Of these, healthy for the minimum healthy time.
+        pub settled: u64,
+        /// Living tasks on older versions.
+        pub outdated: u64,
+        /// What it waits for, in a sentence.
+        pub waiting_for: String,
+    }
+}
+
+api! {
+    /// A plan that changed a job.
+    pub struct JobHistoryView {
+        /// The plan.
+        pub plan: String,
+        /// The version that it made.
+        pub version: u64,
+        /// The revision.
+        pub revision: Revision,
+        /// The action's word: `create`, `update`, `move`, `prune`, …
+        pub action: String,
+        /// What changed.
+        pub fields: Vec<FieldChange>,
+        /// When it was applied.
+        pub at: Timestamp,
+    }
+}
+
+api! {
+    /// A task.
+    pub struct TaskView {
+        /// Its id: `job.index`.
+        pub id: String,
+        /// The job.
+        pub job: String,
+        /// The index in the job.
+        pub index: u32,
+        /// The id of the current or last attempt; null before the first.
+        pub attempt: Option<String>,
+        /// Which attempt of the task that is, from 1; 0 before the first.
+        pub attempt_number: u32,
+        /// Its state.
+        pub state: TaskState,
+        /// Why it is in this state, in a sentence.
+        pub reason: String,
+        /// Whether it runs and its readiness probe (if it has one) says so.
+        pub healthy: bool,
+        /// Whether its host's agent is connected. True where it has no host.
+        pub reachable: bool,
+        /// Whether it is in a crash loop.
+        pub crash_loop: bool,
+        /// Attempts that ended by themselves in a row.
+        pub failures: u32,
+        /// A queued task's next attempt comes not before this time.
+        pub not_before: Option<Timestamp>,
+        /// The host's name.
+        pub host: Option<String>,
+        /// The host's id.
+        pub host_id: Option<String>,
+        /// The container's address.
+        pub ip: Option<String>,
+        /// The image by digest.
+        pub image: String,
+        /// The version of the job that it runs, or is to run.
+        pub version: u64,
+        /// Whether that is the job's current version.
+        pub current_version: bool,
+        /// Batch: the run that it belongs to.
+        pub run: u32,
+        /// The engine's id of the container.
+        pub container: Option<String>,
+        /// When the task came to be.
+        pub created_at: Timestamp,
+        /// When the current attempt's container started.
+        pub started_at: Option<Timestamp>,
+        /// When the current attempt's container ended.
+        pub finished_at: Option<Timestamp>,
+        /// The current attempt's exit code.
+        pub exit_code: Option<i32>,
+        /// The signal that ended it.
+        pub signal: Option<i32>,
+        /// Whether the kernel killed it for want of memory.
+        pub oom: bool,
+        /// How it ended, once it is finished.
+        pub outcome: Option<Outcome>,
+    }
+}
+
+api! {
+    /// A task with all there is to know of it.
+    pub struct TaskDetail {
+        /// As in the list.
+        #[serde(flatten)]
+        pub task: TaskView,
+        /// The application.
+        pub app: String,
+        /// Whom to ask about it.
+        pub owner: String,
+        /// Its tier.
+        pub tier: Tier,
+        /// What it needs, as JSON with the document's field names.
+        #[cfg_attr(feature = "describe", schema(value_type = Object))]
+        pub resources: serde_json::Value,
+        /// Its ports.
+        pub ports: Vec<PortView>,
+        /// What is in force on its container.
+        pub hardening: Option<Hardening>,
+        /// Its attempts that are still known, newest first.
+        pub attempts: Vec<AttemptView>,
+        /// Why no host takes it, while that is so.
+        pub blocked: Option<BlockedView>,
+        /// How long each step from the push to healthy took.
+        pub hops: Vec<Hop>,
+        /// The commit that its version came with.
+        pub revision: Option<Revision>,
+    }
+}
+
+api! {
+    /// A port of a task.
+    pub struct PortView {
+        /// Its name.
+        pub name: String,
+        /// Its number in the container.
+        pub port: u16,
+        /// Its number on the host, if any.
+        pub host_port: Option<u16>,
+    }
+}
+
+api! {
+    /// One step on the way from a push to a healthy task.
+    pub struct Hop {
+        /// The step's name: `planned`, `placed`, `accepted`, `started`, `healthy`.
+        pub name: String,
+        /// When it was reached.
+        pub at: Timestamp,
+        /// Milliseconds since the step before.
+        pub millis: u64,
+    }
+}
+
+api! {
+    /// One attempt of a task.
+    pub struct AttemptView {
+        /// Its id.
+        pub id: String,
+        /// Which attempt of the task it is, from 1.
+        pub number: u32,
+        /// Its state.
+        pub state: TaskState,
+        /// What it does or how it ended, in a sentence.
+        pub message: String,
+        /// The host's name.
+        pub host: String,
+        /// The version of the job that it runs.
+        pub version: u64,
+        /// The container's address.
+        pub ip: Option<String>,
+        /// The engine's id of the container.
+        pub container: Option<String>,
+        /// When its host was chosen.
+        pub placed_at: Timestamp,
+        /// When its container started.
+        pub started_at: Option<Timestamp>,
+        /// When its container ended.
+        pub finished_at: Option<Timestamp>,
+        /// Its exit code.
+        pub exit_code: Option<i32>,
+        /// The signal that ended it.
+        pub signal: Option<i32>,
+        /// Whether the kernel killed it for want of memory.
+        pub oom: bool,
+        /// How it ended.
+        pub outcome: Option<Outcome>,
+        /// Why it was stopped, if it was: reason, actor and plan in a sentence.
+        pub stop: Option<String>,
+        /// Whether its log can still be read.
+        pub has_log: bool,
+    }
+}
+
+api! {
+    /// Why no host takes a task.
+    pub struct BlockedView {
+        /// So many hosts were looked at.
+        pub hosts: u32,
+        /// One sentence for each reason, most frequent first, with its count and examples.
+        pub reasons: Vec<String>,
+    }
+}
+
+api! {
+    /// A host.
+    pub struct HostView {
+        /// Its id.
+        pub id: String,
+        /// Its name.
+        pub name: String,
+        /// The address at which host ports are reached.
+        pub address: String,
+        /// The zone.
+        pub zone: String,
+        /// Labels for placement.
+        pub labels: BTreeMap<String, String>,
+        /// Whether its agent is connected.
+        pub reachable: bool,
+        /// Whether it can take tasks; if not, `reason` says why.
+        pub ready: bool,
+        /// Why it is not reachable or not ready; else empty.
+        pub reason: String,
+        /// What is not as it should be.
+        pub warnings: Vec<String>,
+        /// What it has.
+        pub capacity: HostResources,
+        /// What of it is taken.
+        pub allocated: HostResources,
+        /// Living tasks on it.
+        pub tasks: u64,
+        /// Containers that the control plane does not know; they are left running.
+        pub orphans: Vec<Orphan>,
+        /// The engine.
+        pub engine: String,
+        /// Kernel and system.
+        pub system: String,
+        /// The agent's version.
+        pub agent_version: String,
+        /// When it enrolled.
+        pub enrolled_at: Timestamp,
+        /// When its agent connected or was lost.
+        pub since: Timestamp,
+    }
+}
+
+api! {
+    /// A plan in a list, or by itself.
+    pub struct PlanView {
+        /// Its id.
+        pub id: String,
+        /// The plan that it follows.
+        pub parent: Option<String>,
+        /// The revision that it leads to.
+        pub revision: Revision,
+        /// How it stands.
+        pub status: PlanStatus,
+        /// Why it is held, one sentence each.
+        pub holds: Vec<String>,
+        /// The jobs that change.
+        pub changes: Vec<JobChangeView>,
+        /// Documents that were refused.
+        pub refused: Vec<Diagnostic>,
+        /// Tasks that it starts.
+        pub starts: u32,
+        /// Tasks that it takes away.
+        pub stops: u32,
+        /// Tasks that a rollout replaces.
+        pub replaces: u32,
+        /// So many tasks ran when it was made.
+        pub running: u32,
+        /// When it was made.
+        pub made_at: Timestamp,
+    }
+}
+
+/// How a plan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PlanStatus {
+    /// It was applied.
+    Applied,
+    /// The guard holds it.
+    Held,
+    /// A later plan took its place before it was applied.
+    Superseded,
+}
+
+api! {
+    /// What a plan does to one job.
+    pub struct JobChangeView {
+        /// The job.
+        pub job: String,
+        /// The action's word.
+        pub action: String,
+        /// What changes.
+        pub fields: Vec<FieldChange>,
+        /// Tasks that start.
+        pub starts: u32,
+        /// Tasks that stop.
+        pub stops: u32,
+        /// Tasks that are replaced.
+        pub replaces: u32,
+        /// What it does not do and why.
+        pub notes: Vec<String>,
+    }
+}
+
+api! {
+    /// An event for people and programs: `GET /api/v1/events`, and each message of `GET /api/v1/watch`.
+    pub struct EventView {
+        /// Its place in the journal; also the id of the watch's message.
+        pub seq: u64,
+        /// When.
+        pub at: Timestamp,
+        /// Who.
+        pub actor: String,
+        /// What kind of event, such as `attempt_placed`.
+        pub kind: String,
+        /// What happened, in a sentence.
+        pub text: String,
+        /// The job that it is about, if any.
+        pub job: Option<String>,
+        /// The task that it is about, if any.
+        pub task: Option<String>,
+        /// The attempt that it is about, if any.
+        pub attempt: Option<String>,
+        /// The id of the host that it is about, if any.
+        pub host: Option<String>,
+        /// The plan that it is about, if any.
+        pub plan: Option<String>,
+        /// All of it, as the journal keeps it.
+        #[cfg_attr(feature = "describe", schema(value_type = Object))]
+        pub data: serde_json::Value,
+    }
+}
+
+api! {
+    /// Readings of a task's container, oldest first: those of the last minutes that the control plane keeps in memory.
+    pub struct UsageView {
+        /// The task.
+        pub task: String,
+        /// What it may use: thousandths of a CPU.
+        pub cpu_limit_millis: u32,
+        /// What it may use: bytes of memory.
+        pub memory_limit_bytes: u64,
+        /// The readings.
+        pub readings: Vec<Usage>,
+    }
+}
+
+api! {
+    /// A single-use token with which an agent enrols.
+    pub struct EnrolmentToken {
+        /// What is given to `muster agent --join`.
+        pub token: String,
+        /// The address that is given beside it.
+        pub url: String,
+        /// When it ends.
+        pub expires_at: Timestamp,
+    }
+}
+
+api! {
+    /// What a person says with a command that they give.
+    pub struct CommandRequest {
+        /// Why.
+        pub reason: String,
+    }
+}
+
+api! {
+    /// The answer to a command: it is durable in the journal.
+    pub struct CommandAnswer {
+        /// The journal's last sequence number after it.
+        pub seq: u64,
+        /// What was done, in a sentence.
+        pub message: String,
+    }
+}
+
+api! {
+    /// Who the bearer of a token is: `GET /api/v1/session`. `POST` with the token in `Authorization` sets the console's cookie.
+    pub struct SessionView {
+        /// The token's name.
+        pub name: String,
+    }
+}

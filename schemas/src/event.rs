@@ -1,0 +1,248 @@
+//! What happened. The journal is a list of these, and the fleet is a fold over it.
+//!
+//! Events are kept for ever: a variant or field that has been released is never renamed or removed, and what is added
+//! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
+
+use crate::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
+use crate::plan::{HoldReason, Plan};
+use crate::state::{
+    Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason, StopOrder,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One event with its place in the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its place: 1, 2, 3, … without gaps.
+    pub seq: u64,
+    /// When it was decided, by the control plane's clock.
+    pub at: Timestamp,
+    /// The leadership that decided it.
+    pub epoch: u64,
+    /// Who did it.
+    pub actor: Actor,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A control plane took the leadership: from here on its epoch holds. It ends a `CellTakenDown`.
+    LeadershipTaken {
+        /// The cell's name.
+        cell: CellName,
+        /// The control plane's version.
+        version: String,
+    },
+    /// A person took the cell down: everything is stopped and nothing is started until the next leadership.
+    CellTakenDown {
+        /// Their words.
+        reason: String,
+    },
+
+    /// A host enrolled: it has a certificate.
+    HostEnrolled {
+        /// The host.
+        host: HostId,
+        /// Its name.
+        name: String,
+    },
+    /// A host's agent connected.
+    HostConnected {
+        /// The host.
+        host: HostId,
+    },
+    /// A host's agent has not been heard of for too long. Its tasks may well run on.
+    HostUnreachable {
+        /// The host.
+        host: HostId,
+    },
+    /// A host's facts are new or have changed.
+    HostReported {
+        /// The host.
+        host: HostId,
+        /// The facts.
+        facts: HostFacts,
+    },
+    /// The orphans on a host are others than before.
+    OrphansSeen {
+        /// The host.
+        host: HostId,
+        /// All orphans there are now.
+        orphans: Vec<Orphan>,
+    },
+
+    /// The repository cannot be read, or says something that must not be followed. The last good state holds.
+    RepositoryTroubled {
+        /// What is wrong and what to do, for people.
+        trouble: RepositoryTrouble,
+    },
+    /// The repository is well again.
+    RepositoryRecovered,
+    /// A plan was made.
+    PlanMade {
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// The guard let the plan through: its targets hold from here on.
+    PlanApplied {
+        /// The plan.
+        plan: PlanId,
+    },
+    /// The guard holds the plan: nothing of it happens.
+    PlanHeld {
+        /// The plan.
+        plan: PlanId,
+        /// Why.
+        reasons: Vec<HoldReason>,
+    },
+
+    /// A task of a job came to be, queued.
+    TaskCreated {
+        /// The task.
+        task: TaskId,
+        /// The version of the job that it is to run.
+        version: u64,
+        /// The run of a batch job that it belongs to; 0 for services.
+        run: u32,
+    },
+    /// A task waits for its next attempt.
+    TaskQueued {
+        /// The task.
+        task: TaskId,
+        /// The version of the job that the next attempt is to run.
+        version: u64,
+        /// Why it waits.
+        reason: QueueReason,
+        /// The next attempt comes not before this time.
+        not_before: Timestamp,
+        /// Retries that count against the policy's bound so far.
+        retries: u32,
+        /// Short attempts in a row so far.
+        failures: u32,
+    },
+    /// No host can take a task now. Told when the reasons change, not each time.
+    TaskBlocked {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        blocked: Blocked,
+    },
+    /// A host was chosen for a task.
+    AttemptPlaced {
+        /// The new attempt.
+        attempt: AttemptId,
+        /// The task.
+        task: TaskId,
+        /// Which attempt of the task it is, from 1.
+        number: u32,
+        /// The host.
+        host: HostId,
+        /// The version of the job that it runs.
+        version: u64,
+    },
+    /// An agent says something new about an attempt.
+    AttemptReported {
+        /// What it says.
+        status: AttemptStatus,
+    },
+    /// A container is to be stopped. This record is durable before the order is sent.
+    StopOrdered {
+        /// The order.
+        order: StopOrder,
+    },
+    /// A task ended for good.
+    TaskFinished {
+        /// The task.
+        task: TaskId,
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        reason: FinishReason,
+    },
+    /// An ended attempt's container is to be removed from its host; its log goes with it.
+    AttemptRetired {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// A retired attempt's container is gone from its host; the fleet forgets the attempt.
+    AttemptForgotten {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// A finished task leaves the fleet; history keeps it.
+    TaskForgotten {
+        /// The task.
+        task: TaskId,
+    },
+    /// A job without document and tasks leaves the fleet; history keeps it.
+    JobForgotten {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// What can be wrong with the repository as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trouble", rename_all = "snake_case")]
+pub enum RepositoryTrouble {
+    /// It cannot be reached.
+    Unreachable {
+        /// What the attempt to fetch said.
+        message: String,
+    },
+    /// It has no commit, or the branch is gone.
+    NoBranch {
+        /// The branch.
+        branch: String,
+    },
+    /// The revision holds no document at all although jobs are declared.
+    Empty {
+        /// The revision.
+        commit: CommitId,
+    },
+    /// The branch's head does not descend from the applied revision.
+    UnrelatedHistory {
+        /// The head.
+        commit: CommitId,
+        /// The applied revision.
+        applied: CommitId,
+    },
+    /// An object cannot be read, or a bound on what is read was hit.
+    Unreadable {
+        /// The revision.
+        commit: CommitId,
+        /// What went wrong.
+        message: String,
+    },
+}
+
+impl std::fmt::Display for RepositoryTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable { message } => {
+                write!(f, "the repository cannot be reached: {message}")
+            }
+            Self::NoBranch { branch } => write!(
+                f,
+                "the repository has no branch `{branch}` with a commit on it"
+            ),
+            Self::Empty { commit } => write!(
+                f,
+                "revision {commit} holds no document although jobs are declared"
+            ),
+            Self::UnrelatedHistory { commit, applied } => {
+                write!(
+                    f,
+                    "revision {commit} does not descend from the applied revision {applied}"
+                )
+            }
+            Self::Unreadable { commit, message } => {
+                write!(f, "revision {commit} cannot be read: {message}")
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The immutable, hashed list of changes that takes the fleet from now to a revision.
+
+use crate::ids::{CommitId, JobId, PlanId};
+use crate::spec::{JobSpec, PolicySpec};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A commit of the specs repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct Revision {
+    /// The commit.
+    #[cfg_attr(feature = "describe", schema(value_type = String))]
+    pub commit: CommitId,
+    /// Its author, as `Name <address>`.
+    pub author: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// When it was committed, as the commit says.
+    pub committed_at: Timestamp,
+}
+
+/// Where a document stands in the repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct DocumentRef {
+    /// The file's path, from the repository's root.
+    pub path: String,
+    /// Which document of the file, from 0.
+    pub document: u32,
+    /// The line that it begins on, from 1.
+    pub line: u32,
+}
+
+impl std::fmt::Display for DocumentRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.path, self.line)
+    }
+}
+
+/// Something wrong with a document, a file, or the repository: what, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct Diagnostic {
+    /// A stable word for it, such as `unknown-field` or `duplicate-name`.
+    pub code: String,
+    /// The file's path, from the repository's root.
+    pub path: String,
+    /// The line, from 1; 0 where the whole file is meant.
+    pub line: u32,
+    /// The column, from 1, in characters; 0 where the whole line is meant.
+    pub column: u32,
+    /// The line itself, cut to a readable length.
+    pub source_line: String,
+    /// How many characters from `column` on are meant; 0 where that is not known.
+    pub width: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What was expected, or what to do; may be empty.
+    pub help: String,
+    /// The job that the document is about, where its name could be read.
+    #[cfg_attr(feature = "describe", schema(value_type = Option<String>))]
+    pub job: Option<JobId>,
+}
+
+/// A plan. Its id is the hash of all the rest, so the same changes from the same state have the same id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// SHA-256 over the plan's JSON without this field.
+    pub id: PlanId,
+    /// The plan that it follows.
+    pub parent: Option<PlanId>,
+    /// The revision that it leads to.
+    pub revision: Revision,
+    /// The jobs that change, by name.
+    pub changes: Vec<JobChange>,
+    /// Documents that were not taken: their jobs stay as they are.
+    pub refused: Vec<Diagnostic>,
+    /// The policy from here on.
+    pub policy: Option<PolicySpec>,
+    /// So many tasks run now: what the guard's fraction is of.
+    pub running: u32,
+    /// Tasks that it will start in all.
+    pub starts: u32,
+    /// Tasks that it takes away: pruned, scaled in, and, of rollouts, the most that may be down at once.
+    pub stops: u32,
+}
+
+/// What a plan does to one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobChange {
+    /// The job.
+    pub job: JobId,
+    /// What happens to it.
+    pub action: JobAction,
+    /// What changes, field by field.
+    pub fields: Vec<FieldChange>,
+    /// Tasks that start, besides those that replace others.
+    pub starts: u32,
+    /// Tasks that stop, besides those that are replaced.
+    pub stops: u32,
+    /// Tasks that are replaced by a rollout.
+    pub replaces: u32,
+    /// Sentences for people: what it does not do and why.
+    pub notes: Vec<String>,
+}
+
+/// What happens to a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum JobAction {
+    /// It is new.
+    Create {
+        /// What it asks for.
+        target: Box<Target>,
+    },
+    /// What it asks for changes.
+    Update {
+        /// What it asks for from here on.
+        target: Box<Target>,
+    },
+    /// Only the place of its document changes.
+    Move {
+        /// Where it stands from here on.
+        source: DocumentRef,
+    },
+    /// Its document was removed and the policy prunes: its tasks are stopped.
+    Prune {
+        /// Where its document stood.
+        source: DocumentRef,
+    },
+    /// Its document was removed and the policy does not prune: it runs on, and is shown as undeclared.
+    Undeclare {
+        /// Where its document stood.
+        source: DocumentRef,
+    },
+    /// Its document is back, as it was.
+    Redeclare {
+        /// Where it stands.
+        source: DocumentRef,
+    },
+}
+
+impl JobAction {
+    /// The action's word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            JobAction::Create { .. } => "create",
+            JobAction::Update { .. } => "update",
+            JobAction::Move { .. } => "move",
+            JobAction::Prune { .. } => "prune",
+            JobAction::Undeclare { .. } => "undeclare",
+            JobAction::Redeclare { .. } => "redeclare",
+        }
+    }
+}
+
+/// A job's spec as it is to run: its image resolved, its place known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// What the document says.
+    pub spec: JobSpec,
+    /// The image by digest: `registry/name@sha256:…`.
+    pub image: String,
+    /// Where the document stands.
+    pub source: DocumentRef,
+    /// Whether running tasks have to be replaced for it.
+    pub replaces_tasks: bool,
+}
+
+/// A field that changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct FieldChange {
+    /// The field's path, such as `service.capacity.desired`.
+    pub path: String,
+    /// What it was; none where it was not there.
+    pub from: Option<serde_json::Value>,
+    /// What it will be; none where it goes.
+    pub to: Option<serde_json::Value>,
+}
+
+/// Why a plan is held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "hold", rename_all = "snake_case")]
+pub enum HoldReason {
+    /// It would stop too much at once.
+    TooManyStops {
+        /// So many tasks would stop.
+        stops: u32,
+        /// So many run.
+        running: u32,
+        /// More than so many tasks …
+        limit_count: u32,
+        /// … and more than this part of what runs, in hundredths, needs a human.
+        limit_percent: u32,
+    },
+}
+
+impl std::fmt::Display for HoldReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HoldReason::TooManyStops {
+                stops,
+                running,
+                limit_count,
+                limit_percent,
+            } => write!(
+                f,
+                "it would stop {stops} of {running} running tasks; more than {limit_count} tasks and more than \
+                 {limit_percent} % of what runs need a human"
+            ),
+        }
+    }
+}

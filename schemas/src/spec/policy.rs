@@ -1,0 +1,17 @@
+//! What automation may do unattended.
+
+use serde::{Deserialize, Serialize};
+
+/// The repository's policy. A repository holds at most one; without one the safe defaults hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicySpec {
+    /// The policy's name.
+    #[cfg_attr(feature = "describe", schemars(example = &"default", length(min = 1, max = 63)))]
+    pub name: String,
+    /// Whether a job whose document is removed from the repository is stopped. Without it such a job runs on and is
+    /// shown as undeclared.
+    #[serde(default)]
+    pub prune: bool,
+}

@@ -1,0 +1,100 @@
+//! Questions that the agent asks a container.
+
+use super::Millis;
+use serde::{Deserialize, Serialize};
+
+/// A question asked of the container again and again: exactly one of `http`, `tcp` and `exec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Probe {
+    /// A GET that must answer with a status from 200 to 399.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProbe>,
+    /// A TCP connection that must be accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpProbe>,
+    /// A command inside the container that must exit with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecProbe>,
+    /// Time from one probe to the next.
+    #[serde(default = "Probe::default_interval")]
+    pub interval: Millis,
+    /// After this time an unanswered probe has failed.
+    #[serde(default = "Probe::default_timeout")]
+    pub timeout: Millis,
+    /// Time after the container's start before the first probe.
+    #[serde(default)]
+    pub initial_delay: Millis,
+    /// So many answers in a row turn it good.
+    #[serde(default = "Probe::default_successes")]
+    #[cfg_attr(feature = "describe", schemars(range(min = 1, max = 100)))]
+    pub successes: u32,
+    /// So many failures in a row turn it bad.
+    #[serde(default = "Probe::default_failures")]
+    #[cfg_attr(feature = "describe", schemars(range(min = 1, max = 100)))]
+    pub failures: u32,
+}
+
+impl Probe {
+    fn default_interval() -> Millis {
+        Millis::secs(2)
+    }
+    fn default_timeout() -> Millis {
+        Millis::secs(1)
+    }
+    fn default_successes() -> u32 {
+        1
+    }
+    fn default_failures() -> u32 {
+        3
+    }
+}
+
+/// The target of an HTTP probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpProbe {
+    /// The port: its name under `ports`, or its number.
+    pub port: PortRef,
+    /// The path, beginning with `/`.
+    #[serde(default = "HttpProbe::default_path")]
+    #[cfg_attr(feature = "describe", schemars(example = &"/healthz"))]
+    pub path: String,
+}
+
+impl HttpProbe {
+    fn default_path() -> String {
+        "/".to_owned()
+    }
+}
+
+/// The target of a TCP probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpProbe {
+    /// The port: its name under `ports`, or its number.
+    pub port: PortRef,
+}
+
+/// The command of an exec probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecProbe {
+    /// The program and its arguments; no shell is put around it.
+    pub command: Vec<String>,
+}
+
+/// A port, by its name under `ports` or by its number in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum PortRef {
+    /// The port's number in the container.
+    Number(u16),
+    /// The port's name under `ports`.
+    Name(String),
+}

@@ -1,0 +1,1 @@
+//! The public API: queries, commands, watch, metrics and the console's files.

@@ -1,0 +1,1 @@
+//! The control loop: the only writer of the fleet.

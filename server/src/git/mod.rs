@@ -1,0 +1,1 @@
+//! Git remotes: the only room that names `git2`.

@@ -1,0 +1,1 @@
+//! The control plane's side of its agents: their certificates, connections, logs and usage.

@@ -1,0 +1,1 @@
+//! Image references: a tag becomes a digest when a plan is made.

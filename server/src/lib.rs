@@ -1,0 +1,11 @@
+//! Muster's control plane, agent and CLI. `ARCHITECTURE.md` at the repository's root is the map.
+
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod control;
+pub mod git;
+pub mod hosts;
+pub mod images;
+pub mod journal;
+pub mod runtime;

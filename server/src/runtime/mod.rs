@@ -1,0 +1,1 @@
+//! Container runtimes: the only room that names `bollard`.
