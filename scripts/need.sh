@@ -9,6 +9,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=${MUSTER_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/muster/tools}
 
+# Where rustup puts Rust and Debian the daemons, also for shells that do not say so.
+PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:/usr/sbin:/sbin
+
 # An absolute MUSTER_HOME, whatever directory the caller stands in.
 MUSTER_HOME=${MUSTER_HOME:-$root/.muster}
 case $MUSTER_HOME in /*) ;; *) MUSTER_HOME=$PWD/$MUSTER_HOME ;; esac

@@ -3,8 +3,6 @@
 # brings, and a C compiler with OpenSSL's headers for libgit2 and libssh2.
 . "$(dirname "$0")/need.sh"
 
-[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ] && PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-
 absent=()
 for command in cargo rustc node npm python3 git; do have "$command" || absent+=("$command"); done
 if [ ${#absent[@]} != 0 ]; then

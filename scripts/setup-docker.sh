@@ -14,7 +14,6 @@ fi
 
 # The engine writes rules through iptables and does not start without it. Debian
 # 13 moved the client into a package of its own.
-PATH=$PATH:/usr/sbin:/sbin
 if ! have dockerd; then need_apt docker.io iptables; fi
 have docker || need_apt docker-cli
 need_commands dockerd=docker.io iptables=iptables
