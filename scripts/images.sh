@@ -7,12 +7,13 @@ registry=$MUSTER_REGISTRY_LISTEN
 images=(example/web:1 example/web:2 example/batch:1 example/crash:1)
 
 is_static() { ! LC_ALL=C ldd "$1" 2>/dev/null | grep -q '=>'; }
-busybox=$(command -v busybox) && is_static "$busybox" && "$busybox" --list | grep -qx httpd ||
+busybox=$(type -P busybox) && is_static "$busybox" && "$busybox" --list | grep -qx httpd ||
   busybox=$(need_from_deb busybox-static bin/busybox 2>/dev/null || need_from_deb busybox-static usr/bin/busybox)
 
-# What they are made of; a change of it makes them anew.
-made_of=$(cat "$busybox" "$root"/scripts/images/* "$0" | sha256sum | cut -d ' ' -f 1)
-stamp=$MUSTER_HOME/registry/images-$(printf '%s' "$registry" | tr ':' '-').made-of
+# What they are made of; a change of it makes them anew. The registry itself keeps
+# it, as a tag: several checkouts may share one registry.
+made_of=$(cat "$busybox" "$root"/scripts/images/* "$0" | sha256sum | cut -c 1-16)
+marker=example/crash:made-of-$made_of
 
 in_registry() {
   curl -fsS -o /dev/null -I --max-time 5 \
@@ -23,7 +24,7 @@ all_in_registry() {
   local image
   for image in "${images[@]}"; do in_registry "$image" || return 1; done
 }
-if [ "$(cat "$stamp" 2>/dev/null)" = "$made_of" ] && all_in_registry; then exit 0; fi
+if in_registry "$marker" && all_in_registry; then exit 0; fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -67,9 +68,9 @@ make_all() {
   make_image example/web:1 --change 'EXPOSE 8080' &&
     make_image example/web:2 --change 'EXPOSE 8080' &&
     make_image example/batch:1 &&
-    make_image example/crash:1
+    make_image example/crash:1 &&
+    docker tag "$registry/example/crash:1" "$registry/$marker" &&
+    docker push "$registry/$marker"
 }
 long "making the example images" make_all
 all_in_registry || die "the example images were pushed and are not in the registry at $registry"
-mkdir -p "${stamp%/*}"
-echo "$made_of" >"$stamp"

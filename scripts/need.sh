@@ -39,7 +39,7 @@ die() {
   exit 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+have() { type -P "$1" >/dev/null; }
 
 # May this run install packages of the system? MUSTER_INSTALL=no forbids it.
 may_install() { [ "${MUSTER_INSTALL:-yes}" != no ] && [ "$(id -u)" = 0 ] && have apt-get; }

@@ -18,7 +18,7 @@ start() {
   # The installed one or the file out of the package: never its service, which
   # would listen on every interface.
   local program
-  program=$(command -v docker-registry) || program=$(need_from_deb docker-registry usr/bin/docker-registry)
+  program=$(type -P docker-registry) || program=$(need_from_deb docker-registry usr/bin/docker-registry)
   mkdir -p "$home/data"
   cat >"$home/config.yml" <<YAML
 version: 0.1

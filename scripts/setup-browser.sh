@@ -3,7 +3,7 @@
 . "$(dirname "$0")/need.sh"
 . "$(dirname "$0")/chromium.sh"
 
-if [ -z "$(chromium)" ] && have apt-get && [ -n "$(apt-cache policy chromium 2>/dev/null | grep 'Candidate: [0-9]')" ]; then
+if [ -z "$(find_chromium)" ] && have apt-get && [ -n "$(apt-cache policy chromium 2>/dev/null | grep 'Candidate: [0-9]')" ]; then
   need_apt chromium
 fi
 
@@ -15,11 +15,11 @@ if [ "$(cat node_modules/.made-of 2>/dev/null)" != "$wanted" ]; then
   echo "$wanted" >node_modules/.made-of
 fi
 
-if [ -z "$(chromium)" ]; then
+if [ -z "$(find_chromium)" ]; then
   # Ubuntu has Chromium as a snap only, which does not run everywhere.
   download_chromium() { npx playwright install --with-deps chromium; }
   if may_install; then long "npx playwright install chromium" download_chromium; fi
-  [ -n "$(chromium)" ] || die "no Chromium for the browser tests" \
+  [ -n "$(find_chromium)" ] || die "no Chromium for the browser tests" \
     "As root:  apt-get install chromium   (Debian), or: cd playwright && npx playwright install --with-deps chromium" \
     "or name one:  MUSTER_CHROMIUM=/path/to/chromium make test"
 fi

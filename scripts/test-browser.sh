@@ -12,7 +12,7 @@ cd "$root"
 "$root/scripts/images.sh"
 "$root/scripts/build.sh"
 
-MUSTER_CHROMIUM=$(chromium)
+MUSTER_CHROMIUM=$(find_chromium)
 export MUSTER_CHROMIUM
 start_stack "$target/release/muster"
 cd "$root/playwright"
