@@ -1,1 +1,3 @@
 //! The vocabulary of Muster.
+
+pub mod specs;
