@@ -1,1 +1,3 @@
-//! The vocabulary of Muster.
+//! The pure decisions of Muster: no IO, no clock, no randomness.
+
+pub mod specs;
