@@ -12,4 +12,5 @@ pub mod describe;
 pub mod fleet;
 pub mod guard;
 pub mod plan;
+pub mod specs;
 pub mod view;
