@@ -114,7 +114,7 @@ impl Journal {
             };
             let found = place(&row).0;
             if found != seq + 1 {
-                return Err(self.damaged(seq + 1, Damage::Missing { next: found }));
+                return Err(self.damaged(seq + 1, Damage::Missing));
             }
             let row = decode(&row).map_err(|(seq, damage)| self.damaged(seq, damage))?;
             if link(&hash, &row) != row.hash {
@@ -125,7 +125,7 @@ impl Journal {
             each(record);
         }
         if seq < last {
-            return Err(self.damaged(seq + 1, Damage::Missing { next: last }));
+            return Err(self.damaged(seq + 1, Damage::Missing));
         }
         Ok(hash)
     }

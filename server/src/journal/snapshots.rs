@@ -77,7 +77,7 @@ impl Journal {
             }
             match self.hash_at(seq).await? {
                 Some(hash) if hash == chain => {}
-                None => return Err(self.damaged(seq, Damage::Missing { next: last })),
+                None => return Err(self.damaged(seq, Damage::Missing)),
                 Some(_) => {
                     let witness = "the snapshot".to_owned();
                     return Err(self.damaged(seq, Damage::Replaced { witness }));
