@@ -4,7 +4,8 @@ use super::authority::{AuthorityError, HostIdentity, identify};
 use super::{Hub, TokenRefusal, session, tls};
 use anyhow::Context as _;
 use axum::extract::{DefaultBodyLimit, State, WebSocketUpgrade};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -67,16 +68,15 @@ pub(super) async fn serve(
             // finds them at `info`.
             tracing::info!(peer = peer.map(tracing::field::display), %error, "an agent's connection was refused");
         });
-    // One request to a connection: nothing idle is kept open for those who have not said who they are.
     server
         .http_builder()
         .http1()
-        .keep_alive(false)
         .header_read_timeout(REQUEST_TIMEOUT);
     let router = Router::new()
         .route("/agent/v1/enrol", post(enrol))
         .route("/agent/v1/renew", post(renew))
         .route("/agent/v1/connect", get(connect))
+        .layer(map_response(one_request))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(hub.clone());
     tracing::info!(%address, "listening for agents");
@@ -96,6 +96,16 @@ pub(super) async fn serve(
         tracing::warn!("some agents' connections were cut");
     }
     result
+}
+
+/// One request to a connection: nothing idle is kept open for those who have not said who they are.
+async fn one_request(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Turns connections away while too many are being looked at, and sends small frames at once.

@@ -1,6 +1,6 @@
 //! One WebSocket to the control plane.
 
-use super::identity::{refusal, refused_by_tls, with_causes};
+use super::failure::{self, with_causes};
 use super::{Identity, LinkError};
 use crate::hosts::{PING_EVERY, SILENCE};
 use bytes::Bytes;
@@ -45,23 +45,17 @@ pub(super) async fn open(identity: &Identity) -> Result<Socket, LinkError> {
         .max_frame_size(Some(MAX_FRAME_BYTES));
     let opening =
         tokio_tungstenite::connect_async_tls_with_config(address, Some(config), true, Some(tls));
-    let unreachable = |why: String| LinkError::Unreachable {
-        url: url.to_owned(),
-        why,
-    };
     match timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(Error::Http(answer))) => {
             let body = answer.body().as_deref().unwrap_or_default();
-            Err(refusal(url, answer.status().as_u16(), body))
+            Err(failure::of_answer(url, answer.status().as_u16(), body))
         }
-        Ok(Err(error)) => {
-            Err(refused_by_tls(&error).unwrap_or_else(|| unreachable(with_causes(&error))))
-        }
-        Err(_) => Err(unreachable(format!(
-            "it did not answer within {} s",
-            OPEN_TIMEOUT.as_secs()
-        ))),
+        Ok(Err(error)) => Err(failure::of_connecting(url, &error)),
+        Err(_) => Err(LinkError::Unreachable {
+            url: url.to_owned(),
+            why: format!("it did not answer within {} s", OPEN_TIMEOUT.as_secs()),
+        }),
     }
 }
 

@@ -1,10 +1,9 @@
 //! Who this host is: its id, its key and certificate, and where its control plane is. It is one file, readable by its owner
 //! only, so that there is never a key without its certificate.
 
-use super::{LinkError, trust};
+use super::{LinkError, failure, trust};
 use crate::hosts::{TokenParts, fingerprint, identify, private_file};
 use jiff::Timestamp;
-use muster_schemas::api::Problem;
 use muster_schemas::ids::{CellName, HostId};
 use muster_schemas::wire::{EnrolRequest, EnrolResponse, RenewRequest};
 use rcgen::{CertificateParams, KeyPair};
@@ -284,10 +283,6 @@ async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(
     tls: ClientConfig,
     question: &Q,
 ) -> Result<A, LinkError> {
-    let unreachable = |error: reqwest::Error| LinkError::Unreachable {
-        url: url.to_owned(),
-        why: with_causes(&error),
-    };
     // The control plane is reached directly: a proxy from the environment would only see TLS that it cannot answer.
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -297,7 +292,7 @@ async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(
         .redirect(reqwest::redirect::Policy::none())
         .timeout(REQUEST_TIMEOUT)
         .build()
-        .map_err(|error| LinkError::Cryptography(with_causes(&error)))?;
+        .map_err(|error| LinkError::Cryptography(failure::with_causes(&error)))?;
     let mut answer = match client
         .post(format!("{url}{path}"))
         .json(question)
@@ -305,12 +300,14 @@ async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(
         .await
     {
         Ok(answer) => answer,
-        Err(error) => {
-            return Err(refused_by_tls(&error).unwrap_or_else(|| unreachable(error)));
-        }
+        Err(error) => return Err(failure::of_connecting(url, &error)),
     };
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| failure::of_connecting(url, &error))?
+    {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_ANSWER_BYTES {
             return Err(LinkError::Answer {
@@ -321,81 +318,12 @@ async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(
     }
     let status = answer.status();
     if !status.is_success() {
-        return Err(refusal(url, status.as_u16(), &body));
+        return Err(failure::of_answer(url, status.as_u16(), &body));
     }
     serde_json::from_slice(&body).map_err(|error| LinkError::Answer {
         url: url.to_owned(),
         why: error.to_string(),
     })
-}
-
-/// What an answer with a status of 400 and above says.
-pub(super) fn refusal(url: &str, status: u16, body: &[u8]) -> LinkError {
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => LinkError::Refused {
-            code: problem.code,
-            message: problem.message,
-            hint: problem.hint,
-        },
-        Err(_) => LinkError::Answer {
-            url: url.to_owned(),
-            why: format!("status {status}"),
-        },
-    }
-}
-
-/// A TLS alert by which the control plane says that it does not take our certificate.
-pub(super) fn refused_by_tls(error: &(dyn std::error::Error + 'static)) -> Option<LinkError> {
-    use rustls::AlertDescription as Alert;
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        // An IO error that only carries another one does not name it as its source.
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| error.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::AlertReceived(alert)) = inner {
-            let message = match alert {
-                Alert::CertificateExpired => {
-                    "this host's certificate ended too long ago to be renewed"
-                }
-                Alert::UnknownCA
-                | Alert::DecryptError
-                | Alert::BadCertificate
-                | Alert::CertificateUnknown
-                | Alert::CertificateRevoked
-                | Alert::UnsupportedCertificate
-                | Alert::AccessDenied => {
-                    "this host's certificate is not of the control plane's authority"
-                }
-                _ => return None,
-            };
-            return Some(LinkError::Refused {
-                code: "foreign".to_owned(),
-                message: message.to_owned(),
-                hint: "remove this host's identity and enrol it again with a new token".to_owned(),
-            });
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// An error with its causes, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Some libraries repeat the cause in the error itself.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

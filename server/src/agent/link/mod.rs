@@ -5,6 +5,7 @@
 //! is no connection, containers run on and this room only tries again.
 
 mod connection;
+mod failure;
 mod identity;
 mod renewal;
 mod trust;

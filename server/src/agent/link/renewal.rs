@@ -22,7 +22,13 @@ pub(super) async fn stay_valid(settings: &LinkSettings, current: watch::Sender<I
             Ok(renewed) => {
                 tracing::info!(expires_at = %renewed.expires_at(), "renewed this host's certificate");
                 failures = 0;
+                let life = renewed
+                    .expires_at()
+                    .duration_since(Timestamp::now())
+                    .unsigned_abs();
                 current.send_replace(renewed);
+                // By a clock that is a day ahead, every certificate has ended already; it must not be renewed all the time.
+                tokio::time::sleep((life / 4).min(LOOK_EVERY)).await;
                 continue;
             }
             Err(error) => error,
