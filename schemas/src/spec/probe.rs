@@ -1,7 +1,8 @@
 //! Questions that the agent asks a container.
 
 use super::Millis;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::fmt;
 
 /// A question asked of the container again and again: exactly one of `http`, `tcp` and `exec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,12 +90,50 @@ pub struct ExecProbe {
 }
 
 /// A port, by its name under `ports` or by its number in the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum PortRef {
     /// The port's number in the container.
     Number(u16),
     /// The port's name under `ports`.
     Name(String),
+}
+
+// By hand, for serde's own way with untagged enums forgets what was wrong.
+impl<'de> Deserialize<'de> for PortRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrName;
+        impl de::Visitor<'_> for NumberOrName {
+            type Value = PortRef;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port's name or its number from 1 to 65535")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<PortRef, E> {
+                u16::try_from(number)
+                    .map(PortRef::Number)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<PortRef, E> {
+                Ok(PortRef::Name(name.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(NumberOrName)
+    }
+}
+
+#[cfg(feature = "describe")]
+impl schemars::JsonSchema for PortRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PortRef".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A port, by its name under `ports` or by its number in the container.",
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": 65535 },
+                { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$" }
+            ],
+            "examples": ["http", 8080]
+        })
+    }
 }
