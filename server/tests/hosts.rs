@@ -190,6 +190,40 @@ async fn a_foreign_authority_is_refused_both_ways() {
 }
 
 #[tokio::test]
+async fn only_tls_13_is_spoken() {
+    let cell = Cell::start().await;
+    cell.enrol("a").await;
+    let raw = Raw::of(&cell.directory("a")).speaking_tls12();
+    let error = raw.connect(&cell).await.expect_err("an old version");
+    assert!(error.contains("ProtocolVersion"), "{error}");
+}
+
+#[tokio::test]
+async fn many_agents_come_at_once() {
+    let cell = Cell::start().await;
+    let mut hosts = Vec::new();
+    let mut links = Vec::new();
+    for number in 0..100 {
+        let identity = cell.enrol(&number.to_string()).await;
+        hosts.push(identity.host());
+        cell.control
+            .assign(identity.host(), assignments(identity.host(), number));
+        links.push(StartedLink::start(identity));
+    }
+    for (number, link) in links.iter_mut().enumerate() {
+        link.say_hello().await;
+        assert_eq!(
+            link.next().await,
+            ToAgent::Assignments(assignments(hosts[number], number as u64)),
+            "each gets its own"
+        );
+    }
+    hosts.sort_unstable();
+    assert_eq!(cell.hub.connected_hosts(), hosts);
+    cell.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_certificate_nothing_but_enrolment_is_open() {
     let cell = Cell::start().await;
     let raw = Raw::anonymous(&cell);

@@ -427,6 +427,13 @@ mod tests {
         assert!(!parsed.is_ca());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_certificate_panics(bytes: Vec<u8>) {
+            proptest::prop_assert!(identify(&bytes).is_err());
+        }
+    }
+
     #[test]
     fn it_is_the_same_authority_after_a_restart_and_a_damaged_one_is_not_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -437,13 +444,13 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("readable");
         let end = text.find("-----BEGIN PRIVATE").expect("a key");
         private_file::write(&path, &text.as_bytes()[..end]).expect("written");
-        let error = open().err().expect("it is refused").to_string();
+        let error = open().expect_err("it is refused").to_string();
         assert!(error.contains("no private key"), "{error}");
         let other = make().expect("an authority");
         let other_key = &other[other.find("-----BEGIN PRIVATE").expect("a key")..];
         private_file::write(&path, format!("{}{other_key}", &text[..end]).as_bytes())
             .expect("written");
-        let error = open().err().expect("it is refused").to_string();
+        let error = open().expect_err("it is refused").to_string();
         assert!(error.contains("another key"), "{error}");
     }
 

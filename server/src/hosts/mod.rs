@@ -131,6 +131,14 @@ struct Inner {
 impl Hub {
     /// A hub that reports to `control` and vouches with `authority`. It does nothing until it serves.
     pub fn new(control: Arc<dyn Control>, authority: Authority, cell: CellName) -> Self {
+        metrics::describe_gauge!(
+            "muster_agent_connections",
+            "Agents that are connected to this control plane."
+        );
+        metrics::describe_counter!(
+            "muster_agent_frames_total",
+            "Frames that agents and this control plane have sent each other, by direction."
+        );
         let tokens = Tokens::open(authority.directory());
         Self(Arc::new(Inner {
             control,

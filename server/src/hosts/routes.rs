@@ -180,14 +180,23 @@ async fn enrol(State(hub): State<Hub>, body: Bytes) -> Result<Json<EnrolResponse
             "a host's name has 1 to {MAX_NAME_BYTES} visible ASCII characters and no spaces"
         )));
     }
-    // The signing request is tried before the token is used up, so that a broken agent does not cost a token.
+    let refuse = |refusal| refuse_token(&request.name, &refusal);
+    let now = Timestamp::now();
+    // Who has no token gets no further. The signing request is tried before the token is used up, so that a broken agent
+    // does not cost a token.
+    hub.0
+        .tokens
+        .lock()
+        .await
+        .check(&request.token, now)
+        .map_err(refuse)?;
     certify(&hub, HostId(uuid::Uuid::nil()), &request.csr_pem)?;
     hub.0
         .tokens
         .lock()
         .await
-        .take(&request.token, Timestamp::now())
-        .map_err(|refusal| refuse_token(&request.name, &refusal))?;
+        .take(&request.token, now)
+        .map_err(refuse)?;
     // From here on the enrolment goes on even if the agent goes away, so that the token's state is never left in the air.
     let finishing = tokio::spawn(async move {
         let host = match hub.0.control.enrol(request.name.clone()).await {

@@ -197,18 +197,20 @@ impl Tokens {
         })
     }
 
+    /// Whether the token with this secret could be used now.
+    ///
+    /// # Errors
+    /// The token is not good (any more).
+    pub fn check(&self, secret: &str, now: Timestamp) -> Result<(), TokenRefusal> {
+        self.find_open(secret, now).map(|_| ())
+    }
+
     /// Uses the token with this secret. That it is used is durable when this returns.
     ///
     /// # Errors
     /// The token is not good (any more).
     pub fn take(&mut self, secret: &str, now: Timestamp) -> Result<(), TokenRefusal> {
-        let index = self.find(secret).ok_or(TokenRefusal::Unknown)?;
-        if self.kept[index].used {
-            return Err(TokenRefusal::Used);
-        }
-        if !self.kept[index].is_open(now) {
-            return Err(TokenRefusal::Ended);
-        }
+        let index = self.find_open(secret, now)?;
         self.mark(index, true)
     }
 
@@ -219,6 +221,17 @@ impl Tokens {
     pub fn give_back(&mut self, secret: &str) -> Result<(), TokenRefusal> {
         let index = self.find(secret).ok_or(TokenRefusal::Unknown)?;
         self.mark(index, false)
+    }
+
+    fn find_open(&self, secret: &str, now: Timestamp) -> Result<usize, TokenRefusal> {
+        let index = self.find(secret).ok_or(TokenRefusal::Unknown)?;
+        if self.kept[index].used {
+            return Err(TokenRefusal::Used);
+        }
+        if !self.kept[index].is_open(now) {
+            return Err(TokenRefusal::Ended);
+        }
+        Ok(index)
     }
 
     fn mark(&mut self, index: usize, used: bool) -> Result<(), TokenRefusal> {
@@ -342,6 +355,21 @@ mod tests {
         let refused = tokens.mint(FINGERPRINT, time(1));
         assert!(matches!(refused, Err(MintError::TooMany)));
         tokens.mint(FINGERPRINT, time(600)).expect("they ended");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_only_whole_tokens_are_read(text in ".{0,120}", secret: [u8; 32]) {
+            proptest::prop_assert!(TokenParts::parse(&text).is_err());
+            let mut bytes = [9; 64];
+            bytes[..32].copy_from_slice(&secret);
+            let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+            let read = TokenParts::parse(&format!("  {token}\n")).ok();
+            proptest::prop_assert_eq!(read.map(|parts| parts.secret), Some(URL_SAFE_NO_PAD.encode(secret)));
+            for cut in 0..token.len() {
+                proptest::prop_assert!(TokenParts::parse(&token[..cut]).is_err());
+            }
+        }
     }
 
     #[test]

@@ -329,6 +329,7 @@ impl StartedLink {
 pub struct Raw {
     authority: String,
     own: Option<(String, String)>,
+    version: &'static rustls::SupportedProtocolVersion,
 }
 
 #[derive(Debug)]
@@ -356,6 +357,7 @@ impl Raw {
         Self {
             authority: field("authority_pem"),
             own: Some((field("certificate_pem"), field("key_pem"))),
+            version: &rustls::version::TLS13,
         }
     }
 
@@ -363,11 +365,17 @@ impl Raw {
         Self {
             authority: cell.authority_pem(),
             own: None,
+            version: &rustls::version::TLS13,
         }
     }
 
     pub fn trusting(mut self, cell: &Cell) -> Self {
         self.authority = cell.authority_pem();
+        self
+    }
+
+    pub fn speaking_tls12(mut self) -> Self {
+        self.version = &rustls::version::TLS12;
         self
     }
 
@@ -379,7 +387,7 @@ impl Raw {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
             rustls::crypto::ring::default_provider(),
         ))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[self.version])
         .expect("versions")
         .with_root_certificates(roots);
         match &self.own {

@@ -171,3 +171,45 @@ fn encode(frame: &FromAgent) -> Option<Message> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_schemas::state::{HostFacts, HostResources};
+    use muster_schemas::wire::Fence;
+    use std::collections::BTreeMap;
+
+    fn hello() -> FromAgent {
+        let facts = HostFacts {
+            name: "a".to_owned(),
+            address: String::new(),
+            zone: String::new(),
+            labels: BTreeMap::new(),
+            resources: HostResources::default(),
+            engine: String::new(),
+            system: String::new(),
+            agent_version: String::new(),
+            warnings: Vec::new(),
+            not_ready: None,
+        };
+        FromAgent::Hello {
+            facts: Box::new(facts),
+            fence: Fence::default(),
+        }
+    }
+
+    #[test]
+    fn a_connection_carries_one_hello_and_nothing_before_it() {
+        let usage = FromAgent::Usage {
+            readings: Vec::new(),
+        };
+        let mut greeted = false;
+        assert_eq!(next_frame(usage.clone(), &mut greeted), None);
+        assert_eq!(next_frame(hello(), &mut greeted), Some(hello()));
+        assert_eq!(next_frame(usage.clone(), &mut greeted), Some(usage));
+        assert!(matches!(
+            next_frame(hello(), &mut greeted),
+            Some(FromAgent::Facts { .. })
+        ));
+    }
+}

@@ -57,16 +57,17 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        // An IO error that only carries another one does not name it as its source.
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An IO error that only carries another one skips it when it is asked for its source.
         let carried = error
             .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|carried| carried.downcast_ref::<rustls::Error>());
-        let found = carried.or_else(|| error.downcast_ref::<rustls::Error>());
-        if found.is_some() {
-            return found;
-        }
-        cause = error.source();
+            .and_then(std::io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
     }
     None
 }
@@ -113,5 +114,44 @@ fn server_certificate(problem: &CertificateError) -> String {
             "its certificate is not valid at this time; compare the two machines' clocks".to_owned()
         }
         other => format!("its certificate is not good: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn the_tls_error_is_found_through_layers_of_io_errors() {
+        let tls = rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
+        let error = io::Error::other(io::Error::other(tls));
+        insta::assert_snapshot!(
+            of_connecting("https://cell", &error),
+            @"the control plane at https://cell could not be reached: its certificate is not for this address; use one of the addresses that it was started with, or add this one there"
+        );
+    }
+
+    #[test]
+    fn other_errors_are_told_with_their_causes() {
+        let error = io::Error::other(io::Error::other("no route"));
+        insta::assert_snapshot!(
+            of_connecting("https://cell", &error),
+            @"the control plane at https://cell could not be reached: no route"
+        );
+        insta::assert_snapshot!(
+            of_answer("https://cell", 502, b"<html>"),
+            @"the control plane at https://cell answered with something else than expected: status 502"
+        );
+    }
+
+    #[test]
+    fn alerts_about_our_certificate_are_refusals() {
+        let error = |alert| io::Error::other(rustls::Error::AlertReceived(alert));
+        let refused = of_connecting("https://cell", &error(AlertDescription::CertificateExpired));
+        assert!(refused.is_refusal());
+        insta::assert_snapshot!(refused, @"the control plane refused: this host's certificate ended too long ago to be renewed; remove this host's identity and enrol it again with a new token");
+        let other = of_connecting("https://cell", &error(AlertDescription::InternalError));
+        assert!(!other.is_refusal());
     }
 }
