@@ -69,8 +69,9 @@ enum Kind {
 impl Walk<'_> {
     fn tree(&mut self, id: Oid, path: &str, depth: usize) -> Result<(), String> {
         let shown = if path.is_empty() { "the root" } else { path };
-        let unreadable =
-            |error: git2::Error| format!("the directory {shown} cannot be read: {}", error.message());
+        let unreadable = |error: git2::Error| {
+            format!("the directory {shown} cannot be read: {}", error.message())
+        };
         let (bytes, _) = self.odb.read_header(id).map_err(unreadable)?;
         if bytes > MAX_TREE_BYTES {
             return Err(format!(
@@ -93,7 +94,10 @@ impl Walk<'_> {
                     continue;
                 }
                 if is_spec(name) || !matches!(kind, Kind::File) {
-                    let path = join(path, &String::from_utf8_lossy(name).escape_debug().to_string());
+                    let path = join(
+                        path,
+                        &String::from_utf8_lossy(name).escape_debug().to_string(),
+                    );
                     self.refuse(Refusal::Name, path)?;
                 }
                 continue;
@@ -129,8 +133,7 @@ impl Walk<'_> {
         if size > MAX_FILE_BYTES {
             return self.refuse(Refusal::Size(size), path);
         }
-        let object = self.odb.read(id).map_err(unreadable)?;
-        let bytes = object.data();
+        let bytes = self.odb.read(id).map_err(unreadable)?.data().to_vec();
         if bytes.starts_with(LFS_POINTER) {
             return self.refuse(Refusal::Lfs, path);
         }
@@ -140,10 +143,7 @@ impl Walk<'_> {
                 "its spec files have more than {MAX_TOTAL_BYTES} bytes together; use more than one cell"
             ));
         }
-        self.files.push(SpecFile {
-            path,
-            bytes: bytes.to_vec(),
-        });
+        self.files.push(SpecFile { path, bytes });
         self.count()
     }
 
