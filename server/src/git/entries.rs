@@ -90,7 +90,9 @@ impl Walk<'_> {
             let name = entry.name_bytes();
             let kind = kind(entry.filemode_raw());
             let Some(text) = safe_name(name) else {
-                if hidden(name) && !matches!(name, b"." | b"..") {
+                // `.caf\xe9` is a hidden name like any other; `..` and `../up.yaml` only look like one.
+                let plain = !matches!(name, b"." | b"..") && !name.contains(&b'/');
+                if hidden(name) && plain {
                     continue;
                 }
                 if is_spec(name) || !matches!(kind, Kind::File) {

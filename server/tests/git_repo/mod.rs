@@ -197,6 +197,8 @@ fn cgi(root: &Path, environment: &[(&str, String)], body: &Bytes) -> Response {
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        // It says there what it answers with an error, which a test may well want.
+        .stderr(Stdio::null())
         .spawn()
         .expect("git has its http-backend");
     let _ = child.stdin.take().unwrap().write_all(body);
