@@ -5,6 +5,8 @@
 # start_stack BINARY: exports MUSTER_HOME and what $MUSTER_HOME/env says.
 start_stack() {
   stack_binary=$1
+  # A shell that sourced the env file of a `make up` must not point us at that one.
+  unset MUSTER_URL MUSTER_TOKEN MUSTER_REPO
   local ports
   ports=$(python3 -c 'import socket
 held = [socket.socket() for _ in range(2)]

@@ -263,7 +263,7 @@ async fn a_journal_that_is_not_as_it_was_is_refused() {
         let (_, words) = refusal(&home).await;
         said.push_str(&format!("{name}:\n    {words}\n"));
     }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(said.replace(env!("CARGO_PKG_VERSION"), "[version]"));
 }
 
 #[tokio::test]
@@ -427,7 +427,6 @@ async fn a_start_takes_the_newest_good_snapshot() {
         6,
         "a damaged snapshot is passed over"
     );
-    assert_eq!(opened.damaged_snapshots, [8]);
     assert_eq!(opened.tail.len(), 4);
     let error = opened.journal.verify().await.unwrap_err();
     assert!(matches!(

@@ -5,10 +5,15 @@
 //! ends, and with it the process: what it had decided was shown to nobody, the containers run on, and the next start goes on
 //! from what is durable.
 
+mod agents;
+mod cell;
 mod handle;
+mod process;
 mod revisions;
 mod writer;
 
+pub use cell::RunningCell;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
+pub use process::{ServeConfig, serve};
 pub use revisions::follow_repository;
 pub use writer::{ControlError, Started, run, start};

@@ -76,7 +76,14 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
         journal,
         snapshot,
         tail,
+        damaged_snapshots,
     } = opened;
+    for seq in damaged_snapshots {
+        tracing::error!(
+            seq,
+            "a snapshot does not match its checksum and was passed over; nothing is lost, but look at the disk"
+        );
+    }
     let mut fleet = match &snapshot {
         None => Fleet::default(),
         Some(snapshot) => {

@@ -83,8 +83,9 @@ pub enum JournalError {
 
     /// SQLite itself finds the file broken.
     #[error(
-        "the journal {path} is damaged after record {after}: SQLite cannot read on; the fleet is not touched and \
-         containers run on; check the disk and restore the file (with its `-wal` file) from a backup"
+        "the journal {path} is damaged: SQLite cannot read {}; the fleet is not touched and containers run on; check \
+         the disk and restore the file (with its `-wal` file) from a backup",
+        if *after == 0 { "it".to_owned() } else { format!("on after record {after}") }
     )]
     Torn {
         /// The journal's file.
@@ -209,11 +210,8 @@ pub enum JournalError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// There is no such record, though there are later ones.
-    #[error("it is missing (the next one there is has number {next})")]
-    Missing {
-        /// The next record there is.
-        next: u64,
-    },
+    #[error("it is missing, though there are later ones")]
+    Missing,
     /// Its hash is not that of its content after the record before it.
     #[error(
         "its content does not match its hash, so it was altered, swapped or partly overwritten"
