@@ -153,7 +153,7 @@ pub(super) fn documents(text: &str) -> Vec<Chunk<'_>> {
     let mut first_line = 1;
     let mut number = 0;
     let mut push = |start: usize, end: usize, first_line: u32| {
-        if !text[start..end].trim().is_empty() {
+        if says_something(&text[start..end]) {
             chunks.push(Chunk {
                 text: &text[start..end],
                 first_line,
@@ -196,6 +196,15 @@ pub(super) fn plain_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
+/// Whether there is more than a marker, white space and comments: a file of a million empty documents costs nothing then.
+fn says_something(text: &str) -> bool {
+    let rest = text.strip_prefix("---").unwrap_or(text);
+    lines(rest).any(|line| {
+        let line = line.text.trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +221,7 @@ mod tests {
     fn documents_are_cut_at_their_markers() {
         check("", &[]);
         check("\n\n", &[]);
+        check("---\n--- # nothing\n# nothing\n  # nothing\n...\n", &[]);
         check("a: 1\n", &[(1, "a: 1\n")]);
         check("a: 1\n---\nb: 2\n", &[(1, "a: 1\n"), (2, "---\nb: 2\n")]);
         check(
