@@ -73,7 +73,7 @@ impl fmt::Display for Bytes {
             ("MiB", 1 << 20),
             ("KiB", 1 << 10),
         ] {
-            if self.0 != 0 && self.0 % size == 0 {
+            if self.0 != 0 && self.0.is_multiple_of(size) {
                 return write!(f, "{}{unit}", self.0 / size);
             }
         }
@@ -114,7 +114,7 @@ impl fmt::Display for CpuMillis {
 
 impl Serialize for CpuMillis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 % 1000 == 0 {
+        if self.0.is_multiple_of(1000) {
             serializer.serialize_u32(self.0 / 1000)
         } else {
             serializer.serialize_f64(f64::from(self.0) / 1000.0)
@@ -292,7 +292,7 @@ mod describe {
                     $title.into()
                 }
                 fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
+                    json_schema!({ "title": $title, "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
                 }
             }
         };
@@ -324,7 +324,7 @@ mod describe {
             "Cpus".into()
         }
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "number", "minimum": 0.01, "maximum": 1024, "description": "CPUs; fractions are allowed.", "examples": [0.25, 2] })
+            json_schema!({ "title": "CPUs", "type": "number", "minimum": 0.01, "maximum": 1024, "description": "A number of CPUs; fractions are allowed.", "examples": [0.25, 2] })
         }
     }
 }

@@ -1,1 +1,3 @@
 //! The commands that people type.
+
+pub mod validate;

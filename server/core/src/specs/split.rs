@@ -39,8 +39,11 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// The file's text, without a byte order mark; or why it is none.
-pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
+/// The file's text, without a byte order mark; or why it is none. `wrong_path` is what is wrong with its path, if anything.
+pub(super) fn decode<'a>(
+    file: &'a SpecFile,
+    wrong_path: Option<&str>,
+) -> Result<&'a str, Box<Diagnostic>> {
     let refused = |code, place, line: String, message: String, help: &str| {
         let problem = Problem {
             code,
@@ -51,7 +54,7 @@ pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
         Box::new(report::diagnostic(&file.path, line, problem, None))
     };
     let whole = Place::default();
-    if let Some(why) = wrong_path(&file.path) {
+    if let Some(why) = wrong_path {
         return Err(refused(
             Code::BadPath,
             whole,
@@ -126,8 +129,8 @@ pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
     ))
 }
 
-/// What is wrong with a path, as the end of a sentence.
-fn wrong_path(path: &str) -> Option<&'static str> {
+/// What is wrong with a path in a repository, as the end of a sentence.
+pub(super) fn wrong_path(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         Some("is empty")
     } else if path.starts_with('/') {
