@@ -115,7 +115,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => up::down::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Agent(args) => agent::run(args).await,
-        Command::Validate(args) => validate::run(args),
+        Command::Validate(args) => validate::run(&args),
         Command::Status => status::run(&client()?, &screen).await,
         Command::Get(args) => get::run(args, &client()?, &screen).await,
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
