@@ -131,8 +131,8 @@ async fn bad_answers() {
         .collect();
     let said: String = resolve_all(images)
         .await
-        .into_iter()
-        .map(|(_, answer)| match answer {
+        .into_values()
+        .map(|answer| match answer {
             Ok(pinned) => format!("ok: {pinned}\n"),
             Err(error) => format!("{error}\n"),
         })

@@ -427,6 +427,7 @@ async fn a_start_takes_the_newest_good_snapshot() {
         6,
         "a damaged snapshot is passed over"
     );
+    assert_eq!(opened.damaged_snapshots, [8]);
     assert_eq!(opened.tail.len(), 4);
     let error = opened.journal.verify().await.unwrap_err();
     assert!(matches!(
@@ -758,7 +759,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         std::thread::sleep(std::time::Duration::from_millis(20 + 37 * round));
         child.kill().expect("SIGKILL");
         child.wait().unwrap();
-        while let Some(line) = lines.next() {
+        for line in lines {
             seen = acknowledged(Some(line)).unwrap_or(seen);
         }
 

@@ -143,9 +143,8 @@ impl Journal {
                 });
             }
         };
-        let agrees = record.seq == row.seq
-            && record.epoch == row.epoch
-            && subjects(&record.event).0 == row.kind;
+        let agrees =
+            record.seq == row.seq && record.epoch == row.epoch && subjects(&record).0 == row.kind;
         if agrees {
             Ok(record)
         } else {
@@ -234,7 +233,7 @@ pub(super) fn row(record: &Record) -> Result<Row, JournalError> {
             limit: RECORD_BYTES,
         });
     }
-    let (kind, about) = subjects(&record.event);
+    let (kind, about) = subjects(record);
     Ok(Row {
         seq: record.seq,
         at: record.at.to_string(),
