@@ -52,9 +52,11 @@ pub struct JobTally<'a> {
 impl<'a> JobTally<'a> {
     /// Counts a job's tasks.
     pub fn of(fleet: &Fleet, job: &'a Job, now: Timestamp) -> Self {
-        let settle = job.spec().service.as_ref().map_or(Millis(0), |service| {
-            service.rollout.min_healthy_time
-        });
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
         let mut tally = Self::default();
         for task in job.tasks.values() {
             tally.states[fleet.task_state(task) as usize] += 1;
@@ -361,9 +363,11 @@ fn waiting_for(
         return format!("{} {what}: {}", task.id, reason(fleet, task, now));
     }
     if tally.settled < tally.updated {
-        let settle = job.spec().service.as_ref().map_or(Millis(0), |service| {
-            service.rollout.min_healthy_time
-        });
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
         let waits = counted(tally.updated - tally.settled, "new task", "new tasks");
         return format!("{waits} to have been healthy for {settle}");
     }
