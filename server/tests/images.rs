@@ -189,7 +189,7 @@ async fn many_are_asked_at_once_but_not_all() {
         .map(|number| format!("{registry}/web{number}:1"))
         .collect();
     let began = Instant::now();
-    let answers = resolve_all(images).await;
+    let answers = tokio::spawn(resolve_all(images)).await.expect("no panic");
     let took = began.elapsed();
     assert_eq!(answers.len(), 32);
     assert!(answers.values().all(Result::is_ok), "{answers:?}");

@@ -15,13 +15,14 @@ mod head;
 mod history;
 mod lock;
 mod records;
+mod search;
 mod snapshots;
 mod subjects;
 mod verify;
 
 pub use error::{Damage, JournalError};
 pub use history::{HistoryFilter, TaskPage};
-pub use records::EventFilter;
+pub use search::EventFilter;
 pub use verify::Verified;
 
 use chain::{GENESIS, Hash, Row};
