@@ -345,7 +345,7 @@ fn hostile_files_are_read_soon() {
         ("quotes", fill("\"")),
         (
             "escapes",
-            [&b"a: \""[..], &fill("\\n")[..HOSTILE_BYTES - 5], b"\""].concat(),
+            [&b"a: \""[..], &fill("\\n")[..HOSTILE_BYTES - 8], b"\""].concat(),
         ),
         ("one line", fill("x")),
         ("one comment", fill("#")),
@@ -364,20 +364,20 @@ fn hostile_files_are_read_soon() {
         ("tabs", fill("\t")),
         (
             "block text",
-            [&b"a: |\n"[..], &fill(" x\n")[..HOSTILE_BYTES - 6]].concat(),
+            [&b"a: |\n"[..], &fill(" x\n")[..HOSTILE_BYTES - 8]].concat(),
         ),
         (
             "folded text",
-            [&b"a: >\n"[..], &fill(" x\n\n")[..HOSTILE_BYTES - 6]].concat(),
+            [&b"a: >\n"[..], &fill(" x\n\n")[..HOSTILE_BYTES - 8]].concat(),
         ),
         ("one list", fill("- a\n")),
         (
             "one flow list",
-            [&b"["[..], &fill("a,")[..HOSTILE_BYTES - 2]].concat(),
+            [&b"["[..], &fill("a,")[..HOSTILE_BYTES - 8]].concat(),
         ),
         (
             "flow pairs",
-            [&b"["[..], &fill("a: b,")[..HOSTILE_BYTES - 2]].concat(),
+            [&b"["[..], &fill("a: b,")[..HOSTILE_BYTES - 8]].concat(),
         ),
         ("keys", keys.into_bytes()),
         ("the same key", fill("a: b\n")),
