@@ -1,0 +1,96 @@
+//! `muster agent`: the agent on a host.
+
+use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What an agent is told when it starts.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    /// Where it keeps its identity and the highest fence that it has heard
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/muster/agent")]
+    pub home: PathBuf,
+    /// Enrol with a single-use token at this control plane; ignored once it has enrolled
+    #[arg(long, num_args = 2, value_names = ["TOKEN", "URL"])]
+    pub join: Vec<String>,
+    /// The host's name; the machine's, if not given
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The address at which host ports are reached
+    #[arg(
+        long,
+        env = "MUSTER_ADDRESS",
+        hide_env_values = true,
+        default_value = "127.0.0.1"
+    )]
+    pub address: String,
+    /// The zone
+    #[arg(
+        long,
+        env = "MUSTER_ZONE",
+        hide_env_values = true,
+        default_value = "default"
+    )]
+    pub zone: String,
+    /// A label for placement; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// The container engine's socket
+    #[arg(
+        long,
+        env = "MUSTER_DOCKER",
+        hide_env_values = true,
+        default_value = "unix:///var/run/docker.sock"
+    )]
+    pub docker: String,
+    /// Sell so many CPUs, rather than the machine's
+    #[arg(long, value_parser = cpus)]
+    pub cpu: Option<CpuMillis>,
+    /// Sell so much memory, rather than the machine's
+    #[arg(long)]
+    pub memory: Option<Bytes>,
+    /// Sell so much disk, rather than what the engine's file system has
+    #[arg(long)]
+    pub disk: Option<Bytes>,
+    /// Sell so much bandwidth
+    #[arg(long)]
+    pub network: Option<Mbps>,
+    /// Sell so many GPUs
+    #[arg(long)]
+    pub gpus: Option<u32>,
+    /// Keep back so many CPUs
+    #[arg(long, value_parser = cpus)]
+    pub reserve_cpu: Option<CpuMillis>,
+    /// Keep back so much memory
+    #[arg(long)]
+    pub reserve_memory: Option<Bytes>,
+    /// End as a SIGTERM would when standard input ends: `muster up` holds its other end
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write a label as key=value, such as disk=ssd".to_owned()),
+    }
+}
+
+fn cpus(text: &str) -> Result<CpuMillis, String> {
+    let no = |_| "write a number of CPUs, such as 0.5 or 2".to_owned();
+    let cpus: f64 = text
+        .parse()
+        .map_err(|error: std::num::ParseFloatError| no(error.to_string()))?;
+    serde_json::from_value(serde_json::json!(cpus)).map_err(|error| no(error.to_string()))
+}
+
+/// Runs the agent until it is told to end. Its containers go on.
+pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
+    let _ = args;
+    anyhow::bail!("`muster agent` is not wired yet")
+}
+
+/// Whether the agent with this home has enrolled.
+pub(super) fn has_identity(home: &std::path::Path) -> bool {
+    home.join("identity.json").is_file()
+}
