@@ -427,7 +427,6 @@ async fn a_start_takes_the_newest_good_snapshot() {
         6,
         "a damaged snapshot is passed over"
     );
-    assert_eq!(opened.damaged_snapshots, [8]);
     assert_eq!(opened.tail.len(), 4);
     let error = opened.journal.verify().await.unwrap_err();
     assert!(matches!(

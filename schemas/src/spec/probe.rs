@@ -18,13 +18,13 @@ pub struct Probe {
     /// A command inside the container that must exit with 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecProbe>,
-    /// Time from one probe to the next.
+    /// Time from one probe to the next; from 100ms to 1h.
     #[serde(default = "Probe::default_interval")]
     pub interval: Millis,
-    /// After this time an unanswered probe has failed.
+    /// After this time an unanswered probe has failed; at most 5m.
     #[serde(default = "Probe::default_timeout")]
     pub timeout: Millis,
-    /// Time after the container's start before the first probe.
+    /// Time after the container's start before the first probe; at most 1h.
     #[serde(default)]
     pub initial_delay: Millis,
     /// So many answers in a row turn it good.
@@ -61,7 +61,7 @@ pub struct HttpProbe {
     pub port: PortRef,
     /// The path, beginning with `/`.
     #[serde(default = "HttpProbe::default_path")]
-    #[cfg_attr(feature = "describe", schemars(example = &"/healthz"))]
+    #[cfg_attr(feature = "describe", schemars(regex(pattern = r"^/\S*$"), example = &"/healthz"))]
     pub path: String,
 }
 
@@ -86,6 +86,7 @@ pub struct TcpProbe {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExecProbe {
     /// The program and its arguments; no shell is put around it.
+    #[cfg_attr(feature = "describe", schemars(length(min = 1), example = ["/bin/check"]))]
     pub command: Vec<String>,
 }
 

@@ -292,7 +292,7 @@ mod describe {
                     $title.into()
                 }
                 fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
+                    json_schema!({ "title": $title, "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
                 }
             }
         };
@@ -324,7 +324,7 @@ mod describe {
             "Cpus".into()
         }
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "number", "minimum": 0.01, "maximum": 1024, "description": "CPUs; fractions are allowed.", "examples": [0.25, 2] })
+            json_schema!({ "title": "CPUs", "type": "number", "minimum": 0.01, "maximum": 1024, "description": "A number of CPUs; fractions are allowed.", "examples": [0.25, 2] })
         }
     }
 }

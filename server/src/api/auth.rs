@@ -52,7 +52,10 @@ impl Tokens {
     pub fn admin(token: &str) -> Self {
         let admin = hash(token);
         // Cookies know no ports: the name keeps the sessions of several cells on one machine apart.
-        let cookie = format!("muster_session_{}", hex::encode(&hash(&hex::encode(admin))[..4]));
+        let cookie = format!(
+            "muster_session_{}",
+            hex::encode(&hash(&hex::encode(admin))[..4])
+        );
         Self {
             hashes: vec![("admin".to_owned(), admin)],
             cookie,

@@ -193,9 +193,7 @@ fn as_text(log: Log, state: &ApiState) -> Response {
             LogMessage::Lines(lines) => Ok(text(&lines)),
             LogMessage::End(LogEnd::Complete) => return None,
             // Headers are sent already: only a broken stream tells the client that this is not all.
-            LogMessage::End(LogEnd::NoContainer) => {
-                Err(io::Error::other("the container is gone"))
-            }
+            LogMessage::End(LogEnd::NoContainer) => Err(io::Error::other("the container is gone")),
             LogMessage::End(LogEnd::Failed { message }) => Err(io::Error::other(message)),
         };
         Some((part, log))

@@ -21,6 +21,6 @@ pub mod watch;
 
 pub use server::{router, serve};
 pub use state::{
-    ApiState, Cell, Command, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery,
+    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery,
     TaskHistoryQuery,
 };

@@ -41,7 +41,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         }
         let axum::extract::Query(pairs) =
             axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(
-                |error| Failure::bad_request("bad-query", format!("the query cannot be read: {error}"), ""),
+                |error| {
+                    Failure::bad_request(
+                        "bad-query",
+                        format!("the query cannot be read: {error}"),
+                        "",
+                    )
+                },
             )?;
         Ok(Self {
             pairs,
@@ -146,9 +152,7 @@ impl Query {
                     .decode(&cursor)
                     .ok()
                     .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .ok_or_else(|| {
-                        bad("cursor", "it is not the `next` of an answer of this list")
-                    })
+                    .ok_or_else(|| bad("cursor", "it is not the `next` of an answer of this list"))
             })
             .transpose()?;
         Ok(Page {

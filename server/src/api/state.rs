@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
+use muster_core::decide::Command;
 use muster_core::fleet::Fleet;
-use muster_core::view::{Serving, StopBudget};
+use muster_core::view::Serving;
 use muster_schemas::api::{EnrolmentToken, List, TaskView};
 use muster_schemas::event::Record;
-use muster_schemas::ids::{AttemptId, HostId, TaskId};
+use muster_schemas::ids::{AttemptId, HostId};
 use muster_schemas::state::{Actor, Usage};
 use muster_schemas::wire::{LogEnd, LogLine};
 use std::sync::Arc;
@@ -27,9 +28,6 @@ pub const MAX_STREAMS: usize = 200;
 pub trait Cell: Send + Sync + 'static {
     /// Looks at the fleet, once, under its read lock: `look` must be short and must not block.
     fn read(&self, look: &mut dyn FnMut(&Fleet));
-
-    /// The stop budget as it stands.
-    fn stop_budget(&self, fleet: &Fleet, now: Timestamp) -> StopBudget;
 
     /// Each record once it is durable and applied, in order. Who lags reads on with [`Cell::records_after`].
     fn records(&self) -> broadcast::Receiver<Arc<Record>>;
@@ -47,11 +45,7 @@ pub trait Cell: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<List<TaskView>, String>>;
 
     /// Gives a command; answers with the journal's last sequence number once it is durable.
-    fn command(
-        &self,
-        command: Command,
-        actor: Actor,
-    ) -> BoxFuture<'_, Result<u64, CommandFault>>;
+    fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>>;
 
     /// Has the repository read now.
     fn refresh(&self);
@@ -60,8 +54,7 @@ pub trait Cell: Send + Sync + 'static {
     fn mint_token(&self, by: String) -> BoxFuture<'_, Result<EnrolmentToken, String>>;
 
     /// Opens an attempt's log on its host. The stream ends with [`LogMessage::End`]; dropping the receiver closes it.
-    fn log(&self, query: LogQuery)
-    -> BoxFuture<'_, Result<mpsc::Receiver<LogMessage>, LogFault>>;
+    fn log(&self, query: LogQuery) -> BoxFuture<'_, Result<mpsc::Receiver<LogMessage>, LogFault>>;
 
     /// The readings of an attempt's container that are kept in memory, oldest first.
     fn usage(&self, attempt: AttemptId) -> Vec<Usage>;
@@ -103,27 +96,16 @@ pub struct EventQuery {
 pub struct TaskHistoryQuery {
     /// Only tasks of this job.
     pub job: Option<String>,
+    /// Only the task with this id, of which there can be several one after another.
+    pub task: Option<String>,
+    /// Only tasks with one of these outcomes, such as `failed`; with any where empty.
+    pub outcomes: Vec<String>,
+    /// Only tasks with this in their id.
+    pub contains: Option<String>,
     /// The `next` of the page before.
     pub cursor: Option<String>,
     /// So many at most.
     pub limit: u32,
-}
-
-/// What people command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Stop a task's current attempt. A service's task goes on with a new one.
-    StopTask {
-        /// The task.
-        task: TaskId,
-        /// Why, in the person's words.
-        reason: String,
-    },
-    /// Stop everything and start nothing until the next leadership.
-    TakeDown {
-        /// Why, in the person's words.
-        reason: String,
-    },
 }
 
 /// Why a command was not done. Each carries a sentence for people.
@@ -191,12 +173,12 @@ pub enum LogFault {
 }
 
 /// How the control plane is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Health {
     /// What is wrong with the journal, if something is.
     pub journal: Option<String>,
-    /// When the control loop last went round.
-    pub loop_at: Timestamp,
+    /// How long ago the control loop last went round, in seconds.
+    pub loop_silent_secs: f64,
 }
 
 /// What each request is answered with. Cheap to clone.

@@ -48,9 +48,12 @@ impl Watcher {
             }
             self.last = record.seq;
         }
-        let views: Vec<EventView> = self
-            .state
-            .read(|fleet| records.iter().map(|record| event_view(fleet, record)).collect());
+        let views: Vec<EventView> = self.state.read(|fleet| {
+            records
+                .iter()
+                .map(|record| event_view(fleet, record))
+                .collect()
+        });
         self.pending.extend(views);
         Ok(())
     }

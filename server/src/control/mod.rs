@@ -8,10 +8,12 @@
 mod agents;
 mod cell;
 mod handle;
+mod process;
 mod revisions;
 mod writer;
 
 pub use cell::RunningCell;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
+pub use process::{ServeConfig, serve};
 pub use revisions::follow_repository;
 pub use writer::{ControlError, Started, run, start};

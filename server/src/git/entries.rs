@@ -69,8 +69,9 @@ enum Kind {
 impl Walk<'_> {
     fn tree(&mut self, id: Oid, path: &str, depth: usize) -> Result<(), String> {
         let shown = if path.is_empty() { "the root" } else { path };
-        let unreadable =
-            |error: git2::Error| format!("the directory {shown} cannot be read: {}", error.message());
+        let unreadable = |error: git2::Error| {
+            format!("the directory {shown} cannot be read: {}", error.message())
+        };
         let (bytes, _) = self.odb.read_header(id).map_err(unreadable)?;
         if bytes > MAX_TREE_BYTES {
             return Err(format!(
@@ -89,11 +90,16 @@ impl Walk<'_> {
             let name = entry.name_bytes();
             let kind = kind(entry.filemode_raw());
             let Some(text) = safe_name(name) else {
-                if hidden(name) && !matches!(name, b"." | b"..") {
+                // `.caf\xe9` is a hidden name like any other; `..` and `../up.yaml` only look like one.
+                let plain = !matches!(name, b"." | b"..") && !name.contains(&b'/');
+                if hidden(name) && plain {
                     continue;
                 }
                 if is_spec(name) || !matches!(kind, Kind::File) {
-                    let path = join(path, &String::from_utf8_lossy(name).escape_debug().to_string());
+                    let path = join(
+                        path,
+                        &String::from_utf8_lossy(name).escape_debug().to_string(),
+                    );
                     self.refuse(Refusal::Name, path)?;
                 }
                 continue;
@@ -129,8 +135,7 @@ impl Walk<'_> {
         if size > MAX_FILE_BYTES {
             return self.refuse(Refusal::Size(size), path);
         }
-        let object = self.odb.read(id).map_err(unreadable)?;
-        let bytes = object.data();
+        let bytes = self.odb.read(id).map_err(unreadable)?.data().to_vec();
         if bytes.starts_with(LFS_POINTER) {
             return self.refuse(Refusal::Lfs, path);
         }
@@ -140,10 +145,7 @@ impl Walk<'_> {
                 "its spec files have more than {MAX_TOTAL_BYTES} bytes together; use more than one cell"
             ));
         }
-        self.files.push(SpecFile {
-            path,
-            bytes: bytes.to_vec(),
-        });
+        self.files.push(SpecFile { path, bytes });
         self.count()
     }
 

@@ -22,7 +22,7 @@ use muster_schemas::plan::{Diagnostic, Revision};
 use std::path::PathBuf;
 
 /// Where the specs come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Remote {
     /// A path on this machine (or `file://…`), `https://…`, `ssh://…` or `user@host:path`. For https, a user and token may
     /// stand in it, as in `https://user:token@host/path`; [`Remote::shown_url`] leaves the token out.
@@ -142,6 +142,18 @@ impl Head {
     }
 }
 
+impl std::fmt::Debug for Remote {
+    /// Without a token that may stand in the address.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote")
+            .field("url", &self.shown_url())
+            .field("branch", &self.branch)
+            .field("ssh_key", &self.ssh_key)
+            .field("mirror", &self.mirror)
+            .finish()
+    }
+}
+
 impl Remote {
     /// The address without a password or token in it, for people and logs.
     pub fn shown_url(&self) -> String {
@@ -208,6 +220,7 @@ mod tests {
                 mirror: PathBuf::new(),
             };
             assert_eq!(remote.shown_url(), shown);
+            assert!(!format!("{remote:?}").contains("s3cret"));
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// How long the other side may be silent.
-const SILENT_TIME: Duration = Duration::from_secs(30);
+const SILENT_TIME: Duration = Duration::from_secs(20);
 
 /// How long a fetch may take in all, as long as bytes come: the first one brings the whole history.
 const FETCH_TIME: Duration = Duration::from_secs(600);

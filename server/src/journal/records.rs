@@ -77,7 +77,7 @@ impl Journal {
     /// # Errors
     /// When they cannot be read.
     pub async fn find(&self, filter: &EventFilter) -> Result<Vec<Record>, JournalError> {
-        let mut query = search(filter);
+        let mut query = search(COLUMNS, filter);
         let rows = query
             .build()
             .fetch_all(&self.inner.readers)
@@ -335,10 +335,10 @@ fn decode(row: &SqliteRow) -> Result<Row, (u64, Damage)> {
     })
 }
 
-fn search(filter: &EventFilter) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(
-        "SELECT seq, at, epoch, kind, job, task, attempt, host, plan, body, hash FROM records WHERE TRUE",
-    );
+const COLUMNS: &str = "SELECT seq, at, epoch, kind, job, task, attempt, host, plan, body, hash";
+
+fn search(select: &str, filter: &EventFilter) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(format!("{select} FROM records WHERE TRUE"));
     let mut narrowed = false;
     for (column, wanted) in [
         ("attempt", &filter.attempt),
@@ -379,4 +379,112 @@ fn search(filter: &EventFilter) -> QueryBuilder<Sqlite> {
     });
     query.push_bind(filter.limit.min(READ_LIMIT));
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each search walks an index in its own order: with a sort, or over all records, a page of a large journal would take
+    /// seconds.
+    #[tokio::test]
+    async fn searches_use_an_index() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("journal.db");
+        let journal = Journal::open(&path).await.expect("it opens").journal;
+        let some = || Some("x".to_owned());
+        let all = || EventFilter {
+            before: Some(5),
+            newest_first: true,
+            ..EventFilter::default()
+        };
+        let cases = [
+            (all(), "INTEGER PRIMARY KEY"),
+            (
+                EventFilter {
+                    job: some(),
+                    ..all()
+                },
+                "records_job ",
+            ),
+            (
+                EventFilter {
+                    job: some(),
+                    task: some(),
+                    ..all()
+                },
+                "records_task ",
+            ),
+            (
+                EventFilter {
+                    attempt: some(),
+                    host: some(),
+                    ..all()
+                },
+                "records_attempt ",
+            ),
+            (
+                EventFilter {
+                    host: some(),
+                    ..all()
+                },
+                "records_host ",
+            ),
+            (
+                EventFilter {
+                    plan: some(),
+                    ..all()
+                },
+                "records_plan ",
+            ),
+            (
+                EventFilter {
+                    kinds: vec!["x".into()],
+                    ..all()
+                },
+                "records_kind ",
+            ),
+            (
+                EventFilter {
+                    job: some(),
+                    kinds: vec!["x".into(), "y".into()],
+                    ..all()
+                },
+                "records_job ",
+            ),
+        ];
+        for (filter, index) in cases {
+            let steps: Vec<(i64, i64, i64, String)> =
+                search("EXPLAIN QUERY PLAN SELECT *", &filter)
+                    .build_query_as()
+                    .fetch_all(&journal.inner.readers)
+                    .await
+                    .expect("it explains");
+            let [(_, _, _, step)] = steps.as_slice() else {
+                panic!("more than one step for {filter:?}: {steps:?}");
+            };
+            assert!(
+                step.starts_with("SEARCH") && step.contains(index),
+                "{filter:?}: {step}"
+            );
+        }
+    }
+
+    /// A process that is killed does not show whether the disk was waited for; a power failure would. So it is asked for.
+    #[tokio::test]
+    async fn an_append_waits_for_the_disk() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("journal.db");
+        let journal = Journal::open(&path).await.expect("it opens").journal;
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&journal.inner.writer)
+            .await
+            .expect("it answers");
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&journal.inner.writer)
+            .await
+            .expect("it answers");
+        // 2 is FULL: in WAL mode each commit syncs the log.
+        assert_eq!((synchronous, mode.as_str()), (2, "wal"));
+    }
 }

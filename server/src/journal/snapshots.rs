@@ -51,21 +51,20 @@ impl Journal {
         })
     }
 
-    /// The newest snapshot that matches its checksum, with the hash of its record, and the places of newer ones that do
-    /// not. A good snapshot that does not belong to this journal is an error, not something to pass over: it shows that
-    /// records were lost or rewritten.
-    #[expect(
-        clippy::type_complexity,
-        reason = "it has one caller, which takes it apart at once"
-    )]
+    /// The newest snapshot that matches its checksum, with the hash of its record. One that does not match is passed over,
+    /// since the records are all there; [`Journal::verify`] tells of it. A good snapshot that does not belong to this
+    /// journal is an error: it shows that records were lost or rewritten.
     pub(super) async fn newest_snapshot(
         &self,
         last: u64,
-    ) -> Result<(Option<(Snapshot, Hash)>, Vec<u64>), JournalError> {
-        let mut damaged = Vec::new();
+    ) -> Result<Option<(Snapshot, Hash)>, JournalError> {
         for seq in self.snapshot_places().await? {
             let Some((snapshot, chain)) = self.snapshot(seq).await? else {
-                damaged.push(seq);
+                tracing::error!(
+                    seq,
+                    path = %self.inner.path.display(),
+                    "a snapshot does not match its checksum and is passed over; check the disk"
+                );
                 continue;
             };
             if seq > last {
@@ -83,9 +82,9 @@ impl Journal {
                     return Err(self.damaged(seq, Damage::Replaced { witness }));
                 }
             }
-            return Ok((Some((snapshot, chain)), damaged));
+            return Ok(Some((snapshot, chain)));
         }
-        Ok((None, damaged))
+        Ok(None)
     }
 
     /// The records that there are snapshots of, newest first.

@@ -264,6 +264,7 @@ pub(super) fn place_of(entry: &Entry) -> Place {
         | Value::List(_)
         | Value::Map(_)
         | Value::Refused
+        | Value::Gone
         | Value::Placeholder => entry.key_place,
     }
 }
@@ -384,7 +385,7 @@ fn mend(
             if !mended && let Some(problem) = misread_problem(root, misread, names) {
                 problems.push(problem);
             }
-            // In a list, what follows moves up: then nothing is said about the list by index any more.
+            // What is read of a list lacks the item, so its indexes are not the written ones: nothing more is said about it.
             let in_list = names
                 .last()
                 .is_some_and(|name| name.parse::<usize>().is_ok());
@@ -406,7 +407,7 @@ fn misread_problem(root: &Node, misread: &Misread, names: &[String]) -> Option<P
     };
     let written = at(root, path).and_then(|node| match &node.value {
         Value::Scalar { text, plain } => Some((text.as_str(), *plain)),
-        Value::List(_) | Value::Map(_) | Value::Refused | Value::Placeholder => None,
+        Value::List(_) | Value::Map(_) | Value::Refused | Value::Gone | Value::Placeholder => None,
     });
     let (code, message, help) = match &misread.what {
         What::Refused | What::MissingField { .. } | What::UnknownField { .. } => return None,
@@ -443,15 +444,20 @@ fn misread_problem(root: &Node, misread: &Misread, names: &[String]) -> Option<P
                 None if found == "a mapping" && expected == "a list" => {
                     "write one item per line, each beginning with `- `".to_owned()
                 }
-                Some((text, _)) if expected == "a list" => format!(
-                    "for a list of one, write [{}]",
-                    quoted(text).replace('`', "\"")
-                ),
+                Some((text, _)) if expected == "a list" => {
+                    format!(
+                        "write {}",
+                        as_list(text, names.last().map_or("", String::as_str))
+                    )
+                }
+                Some((text, _)) if expected == "a mapping with one field" => {
+                    format!("write `{text}: {{}}`")
+                }
                 Some(_) | None => format!("write {expected}"),
             };
             (
                 Code::WrongType,
-                format!("`{field}` is {expected}, not {found}"),
+                format!("`{field}` cannot be {found}"),
                 help,
             )
         }
@@ -474,6 +480,23 @@ fn misread_problem(root: &Node, misread: &Misread, names: &[String]) -> Option<P
         message,
         help,
     })
+}
+
+/// A text as the list that was probably meant: a command is a list of its words, and needs a shell for a shell's signs.
+fn as_list(text: &str, field: &str) -> String {
+    let words: Vec<&str> = match field {
+        "command" | "entrypoint"
+            if text.contains(['|', '&', ';', '<', '>', '$', '"', '\'', '*']) =>
+        {
+            vec!["sh", "-c", text]
+        }
+        "command" | "entrypoint" => text.split_whitespace().collect(),
+        _ => vec![text],
+    };
+    // JSON's way to write a list of texts is YAML's too.
+    serde_json::to_string(&words)
+        .unwrap_or_default()
+        .replace("\",\"", "\", \"")
 }
 
 /// Which word was expected.
@@ -527,7 +550,7 @@ fn at<'a>(root: &'a Node, path: &[usize]) -> Option<&'a Node> {
     path.iter().try_fold(root, |node, index| match &node.value {
         Value::Map(entries) => entries.get(*index).map(|entry| &entry.value),
         Value::List(items) => items.get(*index),
-        Value::Scalar { .. } | Value::Refused | Value::Placeholder => None,
+        Value::Scalar { .. } | Value::Refused | Value::Gone | Value::Placeholder => None,
     })
 }
 
@@ -540,7 +563,13 @@ fn names(root: &Node, path: &[usize]) -> Vec<String> {
                 .get(*index)
                 .map(|entry| entry.key.clone())
                 .unwrap_or_default(),
-            Some(Value::List(_) | Value::Scalar { .. } | Value::Refused | Value::Placeholder)
+            Some(
+                Value::List(_)
+                | Value::Scalar { .. }
+                | Value::Refused
+                | Value::Gone
+                | Value::Placeholder,
+            )
             | None => index.to_string(),
         });
     }
@@ -561,7 +590,7 @@ fn key_place(root: &Node, path: &[usize]) -> Place {
                 width: 0,
                 ..item.place
             }),
-            Value::Scalar { .. } | Value::Refused | Value::Placeholder => None,
+            Value::Scalar { .. } | Value::Refused | Value::Gone | Value::Placeholder => None,
         })
         .unwrap_or(first)
 }
@@ -588,7 +617,7 @@ fn remove(root: &mut Node, path: &[usize]) -> bool {
             true
         }
         Some(Value::List(items)) if *last < items.len() => {
-            items.remove(*last);
+            items[*last].value = Value::Gone;
             true
         }
         Some(_) | None => false,
@@ -621,6 +650,6 @@ fn at_mut<'a>(root: &'a mut Node, path: &[usize]) -> Option<&'a mut Node> {
         .try_fold(root, |node, index| match &mut node.value {
             Value::Map(entries) => entries.get_mut(*index).map(|entry| &mut entry.value),
             Value::List(items) => items.get_mut(*index),
-            Value::Scalar { .. } | Value::Refused | Value::Placeholder => None,
+            Value::Scalar { .. } | Value::Refused | Value::Gone | Value::Placeholder => None,
         })
 }

@@ -69,6 +69,15 @@ pub struct Documents {
 /// Reads and checks the documents of all `files`. The rules that span documents (one document per identity, one policy)
 /// hold over all of them together.
 pub fn read(files: &[SpecFile]) -> Documents {
+    read_all(files, split::wrong_path)
+}
+
+/// Like [`read`], for files that stand anywhere on somebody's machine: their paths are for people only, so any will do.
+pub fn read_local(files: &[SpecFile]) -> Documents {
+    read_all(files, |_| None)
+}
+
+fn read_all(files: &[SpecFile], wrong_path: fn(&str) -> Option<&'static str>) -> Documents {
     let mut found = Vec::new();
     let mut diagnostics = Vec::new();
     for file in files {
@@ -77,7 +86,10 @@ pub fn read(files: &[SpecFile]) -> Documents {
         } else {
             0
         };
-        read_file(file, most, &mut found, &mut diagnostics);
+        match split::decode(file, wrong_path(&file.path)) {
+            Ok(text) => read_file(file, text, most, &mut found, &mut diagnostics),
+            Err(problem) => diagnostics.push(*problem),
+        }
     }
     let specs = refuse_shared_identities(found, &mut diagnostics);
     diagnostics.sort_by(|a, b| {
@@ -95,14 +107,11 @@ struct Found {
 
 fn read_file(
     file: &SpecFile,
+    text: &str,
     most: usize,
     found: &mut Vec<Found>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let text = match split::decode(file) {
-        Ok(text) => text,
-        Err(problem) => return diagnostics.push(*problem),
-    };
     let source = Source::new(&file.path, text);
     let mut told = 0;
     let mut index = 0;

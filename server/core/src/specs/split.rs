@@ -39,8 +39,11 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// The file's text, without a byte order mark; or why it is none.
-pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
+/// The file's text, without a byte order mark; or why it is none. `wrong_path` is what is wrong with its path, if anything.
+pub(super) fn decode<'a>(
+    file: &'a SpecFile,
+    wrong_path: Option<&str>,
+) -> Result<&'a str, Box<Diagnostic>> {
     let refused = |code, place, line: String, message: String, help: &str| {
         let problem = Problem {
             code,
@@ -51,7 +54,7 @@ pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
         Box::new(report::diagnostic(&file.path, line, problem, None))
     };
     let whole = Place::default();
-    if let Some(why) = wrong_path(&file.path) {
+    if let Some(why) = wrong_path {
         return Err(refused(
             Code::BadPath,
             whole,
@@ -126,8 +129,8 @@ pub(super) fn decode(file: &SpecFile) -> Result<&str, Box<Diagnostic>> {
     ))
 }
 
-/// What is wrong with a path, as the end of a sentence.
-fn wrong_path(path: &str) -> Option<&'static str> {
+/// What is wrong with a path in a repository, as the end of a sentence.
+pub(super) fn wrong_path(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         Some("is empty")
     } else if path.starts_with('/') {
@@ -153,7 +156,7 @@ pub(super) fn documents(text: &str) -> Vec<Chunk<'_>> {
     let mut first_line = 1;
     let mut number = 0;
     let mut push = |start: usize, end: usize, first_line: u32| {
-        if !text[start..end].trim().is_empty() {
+        if says_something(&text[start..end]) {
             chunks.push(Chunk {
                 text: &text[start..end],
                 first_line,
@@ -196,6 +199,15 @@ pub(super) fn plain_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
+/// Whether there is more than a marker, white space and comments: a file of a million empty documents costs nothing then.
+fn says_something(text: &str) -> bool {
+    let rest = text.strip_prefix("---").unwrap_or(text);
+    lines(rest).any(|line| {
+        let line = line.text.trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +224,7 @@ mod tests {
     fn documents_are_cut_at_their_markers() {
         check("", &[]);
         check("\n\n", &[]);
+        check("---\n--- # nothing\n# nothing\n  # nothing\n...\n", &[]);
         check("a: 1\n", &[(1, "a: 1\n")]);
         check("a: 1\n---\nb: 2\n", &[(1, "a: 1\n"), (2, "---\nb: 2\n")]);
         check(

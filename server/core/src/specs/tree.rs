@@ -36,6 +36,8 @@ pub(super) enum Value {
     Map(Vec<Entry>),
     /// What was refused already, such as an alias.
     Refused,
+    /// An item of a list that was refused and told of. It keeps its place, so that the others keep their index.
+    Gone,
     /// Stands for a required value that is missing or was refused, so that the rest can be read and checked.
     Placeholder,
 }
@@ -103,7 +105,11 @@ impl Node {
     pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
-            Value::Scalar { .. } | Value::List(_) | Value::Refused | Value::Placeholder => &[],
+            Value::Scalar { .. }
+            | Value::List(_)
+            | Value::Refused
+            | Value::Gone
+            | Value::Placeholder => &[],
         }
     }
 
@@ -122,6 +128,7 @@ impl Node {
             | Value::List(_)
             | Value::Map(_)
             | Value::Refused
+            | Value::Gone
             | Value::Placeholder => None,
         }
     }
@@ -138,10 +145,12 @@ pub(super) struct Parsed {
 enum Open {
     List {
         place: Place,
+        refused: bool,
         items: Vec<Node>,
     },
     Map {
         place: Place,
+        refused: bool,
         entries: Vec<Entry>,
         /// The lines of the keys so far. A map, because comparing each key with all others takes seconds on a large file.
         seen: BTreeMap<String, u32>,
@@ -208,41 +217,56 @@ impl Builder {
         let place = place(span, self.first_line);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.plain_node(place, anchor, tag.is_some())?;
+                let refused = self.decorated(place, span, anchor, tag.is_some())?;
                 let plain = style == ScalarStyle::Plain;
-                self.put(Node::new(
-                    place,
-                    Value::Scalar {
-                        text: text.into_owned(),
-                        plain,
-                    },
-                ));
+                let text = text.into_owned();
+                let value = if refused {
+                    Value::Refused
+                } else {
+                    Value::Scalar { text, plain }
+                };
+                self.put(Node::new(place, value));
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.plain_node(place, anchor, tag.is_some())?;
+                let refused = self.decorated(place, span, anchor, tag.is_some())?;
                 self.deeper(place)?;
                 self.open.push(Open::List {
                     place,
+                    refused,
                     items: Vec::new(),
                 });
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.plain_node(place, anchor, tag.is_some())?;
+                let refused = self.decorated(place, span, anchor, tag.is_some())?;
                 self.deeper(place)?;
                 self.open.push(Open::Map {
                     place,
+                    refused,
                     entries: Vec::new(),
                     seen: BTreeMap::new(),
                     key: None,
                 });
             }
-            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List { place, items }) => self.put(Node::new(place, Value::List(items))),
-                Some(Open::Map { place, entries, .. }) => {
-                    self.put(Node::new(place, Value::Map(entries)))
-                }
-                None => {}
-            },
+            Event::SequenceEnd | Event::MappingEnd => {
+                let (place, refused, value) = match self.open.pop() {
+                    Some(Open::List {
+                        place,
+                        refused,
+                        items,
+                    }) => (place, refused, Value::List(items)),
+                    Some(Open::Map {
+                        place,
+                        refused,
+                        entries,
+                        ..
+                    }) => (place, refused, Value::Map(entries)),
+                    None => return Ok(()),
+                };
+                self.put(Node::new(
+                    place,
+                    if refused { Value::Refused } else { value },
+                ));
+            }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.count(place)?;
                 self.tell(
@@ -265,13 +289,14 @@ impl Builder {
         Ok(())
     }
 
-    /// What holds for every node: no anchor, no tag, not too many.
-    fn plain_node(
+    /// Counts a node, and tells of an anchor or a tag on it; then the node is refused.
+    fn decorated(
         &mut self,
         place: Place,
+        span: Span,
         anchor: usize,
         tagged: bool,
-    ) -> Result<(), Box<Problem>> {
+    ) -> Result<bool, Box<Problem>> {
         self.count(place)?;
         if anchor != 0 {
             self.tell(
@@ -282,6 +307,9 @@ impl Builder {
             );
         }
         if tagged {
+            let place = span
+                .tag_span()
+                .map_or(place, |tag| self::place(tag, self.first_line));
             self.tell(
                 Code::Tag,
                 place,
@@ -289,7 +317,7 @@ impl Builder {
                 "delete the `!…`; a field's type is known without it",
             );
         }
-        Ok(())
+        Ok(anchor != 0 || tagged)
     }
 
     fn count(&mut self, place: Place) -> Result<(), Box<Problem>> {
@@ -384,7 +412,7 @@ fn read_key(node: Node, seen: &mut BTreeMap<String, u32>) -> (Key, Option<Proble
             )
         }
         // It has been told already.
-        Value::Refused => left_out(None),
+        Value::Refused | Value::Gone => left_out(None),
         Value::List(_) | Value::Map(_) | Value::Placeholder => left_out(Some(problem(
             Code::BadKey,
             "a list or mapping stands where a field's name is expected".to_owned(),
@@ -477,6 +505,11 @@ fn syntax_problem(error: &ScanError, chunk: Chunk<'_>) -> Problem {
             Code::Syntax,
             "this line is not indented like its neighbours".to_owned(),
             "fields of one mapping begin in one column, and so do the dashes of one list",
+        ),
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => (
+            Code::Syntax,
+            "a control character cannot stand here".to_owned(),
+            "delete it, or write it as an escape in double quotes, such as \"\\x1b\"",
         ),
         ErrorKind::UnexpectedCharacter { character } => (
             Code::Syntax,

@@ -96,10 +96,7 @@ impl de::Error for Misread {
         })
     }
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let (found, expected) = (in_words(found), expected_in_words(expected));
-        Self::new(What::BadValue {
-            message: format!("{expected} is expected here, not {found}"),
-        })
+        Self::invalid_type(found, expected)
     }
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
         let expected = expected_in_words(expected);
@@ -158,12 +155,12 @@ fn in_words(found: Unexpected<'_>) -> String {
 fn expected_in_words(expected: &dyn Expected) -> String {
     let text = expected.to_string();
     match text.as_str() {
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" => "a whole number from 0 to 4294967295".to_owned(),
-        "u64" => "a whole number".to_owned(),
+        "u16" => "a whole number from 1 to 65535".to_owned(),
+        "u32" | "u64" => "a whole number, 0 or more".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),
         "a string" => "text".to_owned(),
+        "newtype variant" | "struct variant" => "a mapping with one field".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a mapping (`name: value` lines)".to_owned(),
         _ if text.starts_with("struct ") => "a mapping (`name: value` lines)".to_owned(),
@@ -183,7 +180,7 @@ macro_rules! by_form {
         fn $method<V: Visitor<'de>>(self, $visitor: V) -> Result<V::Value, Misread> {
             match self.node.value {
                 Value::Placeholder => $placeholder,
-                Value::Scalar { .. } | Value::List(_) | Value::Map(_) | Value::Refused => self.deserialize_any($visitor),
+                Value::Scalar { .. } | Value::List(_) | Value::Map(_) | Value::Refused | Value::Gone => self.deserialize_any($visitor),
             }
         }
     )*};
@@ -205,7 +202,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             },
             Value::List(items) => visitor.visit_seq(Items { items, next: 0 }),
             Value::Map(entries) => visitor.visit_map(Fields { entries, next: 0 }),
-            Value::Refused => Err(Misread::new(What::Refused)),
+            Value::Refused | Value::Gone => Err(Misread::new(What::Refused)),
             Value::Placeholder => visitor.visit_borrowed_str("x"),
         }
     }
@@ -272,7 +269,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 found: "a list".to_owned(),
                 expected: format!("one of {}", one_of(known)),
             })),
-            Value::Refused => Err(Misread::new(What::Refused)),
+            Value::Refused | Value::Gone => Err(Misread::new(What::Refused)),
             Value::Placeholder => {
                 let first = known.first().copied().unwrap_or(name);
                 visitor.visit_enum(IntoDeserializer::<Misread>::into_deserializer(first))
@@ -322,11 +319,14 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Misread> {
-        let Some(node) = self.items.get(self.next) else {
+        let there = |node: &&Node| !matches!(node.value, Value::Gone);
+        let rest = self.items.get(self.next..).unwrap_or_default();
+        let Some(index) = rest.iter().position(|node| there(&node)) else {
             return Ok(None);
         };
-        let index = self.next;
-        self.next += 1;
+        let index = self.next + index;
+        let node = &self.items[index];
+        self.next = index + 1;
         seed.deserialize(Reader { node })
             .map(Some)
             .map_err(|error| error.under(index))

@@ -2,6 +2,7 @@
 
 use super::alert::alerts;
 use crate::fleet::Fleet;
+use crate::guard::stop_budget;
 use jiff::Timestamp;
 use muster_schemas::api::FleetView;
 use muster_schemas::state::{HostResources, TaskState};
@@ -14,21 +15,12 @@ pub struct Serving {
     pub version: String,
     /// When it started.
     pub started_at: Timestamp,
-    /// The repository's address, without credentials.
+    /// The repository's address; it is shown without credentials.
     pub repository: String,
     /// The branch that is followed.
     pub branch: String,
     /// When the repository was last read successfully.
     pub repository_read_at: Option<Timestamp>,
-}
-
-/// The stop budget as it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StopBudget {
-    /// So many automated stops are allowed in a minute.
-    pub per_minute: u32,
-    /// So many more are allowed now.
-    pub left: u32,
 }
 
 /// No tasks in each of the six states, to be counted up.
@@ -55,12 +47,8 @@ pub fn task_counts(fleet: &Fleet) -> (BTreeMap<String, u64>, u64) {
 }
 
 /// The cell at a glance.
-pub fn fleet_view(
-    fleet: &Fleet,
-    serving: &Serving,
-    budget: StopBudget,
-    now: Timestamp,
-) -> FleetView {
+pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView {
+    let budget = stop_budget(fleet, now);
     let (tasks, healthy) = task_counts(fleet);
     let reachable = || fleet.hosts.values().filter(|host| host.connected);
     let mut capacity = HostResources::default();
@@ -81,7 +69,7 @@ pub fn fleet_view(
         epoch: fleet.epoch,
         started_at: serving.started_at,
         revision: fleet.revision.clone(),
-        repository: serving.repository.clone(),
+        repository: without_credentials(&serving.repository),
         branch: serving.branch.clone(),
         repository_read_at: serving.repository_read_at,
         held_plan: fleet.held_plan().map(|entry| entry.plan.id.to_string()),
@@ -111,4 +99,19 @@ fn add(sum: &mut HostResources, part: &HostResources) {
     sum.network.0 = sum.network.0.saturating_add(part.network.0);
     sum.gpu = sum.gpu.saturating_add(part.gpu);
     sum.containers = sum.containers.saturating_add(part.containers);
+}
+
+/// A repository's address without the user and password that may stand in it: everybody who may look sees it.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (host, path) = match rest.find('/') {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    match host.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
+        None => url.to_owned(),
+    }
 }

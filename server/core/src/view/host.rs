@@ -70,8 +70,8 @@ fn view(host: &Host, taken: &Taken, now: Timestamp) -> HostView {
         None => "its agent has not told its resources yet".to_owned(),
         Some(facts) => facts.not_ready.clone().unwrap_or_default(),
     };
-    let (address, zone, labels, warnings, capacity, engine, system, agent_version) =
-        facts.map_or_else(Default::default, |facts| {
+    let (address, zone, labels, warnings, capacity, engine, system, agent_version) = facts
+        .map_or_else(Default::default, |facts| {
             (
                 facts.address,
                 facts.zone,

@@ -1,16 +1,17 @@
 //! Jobs.
 
 use super::filter::JobFilter;
-use super::fleet::{StopBudget, no_tasks};
+use super::fleet::no_tasks;
 use super::page::{self, Page};
 use super::task::reason;
 use crate::describe::reasons::{clock, counted};
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
+use crate::guard::stop_budget;
 use jiff::Timestamp;
 use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List, RolloutView};
 use muster_schemas::ids::JobId;
 use muster_schemas::spec::{JobKind, Millis};
-use muster_schemas::state::{Outcome, TaskState};
+use muster_schemas::state::{FinishReason, Outcome, TaskState};
 
 /// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
 /// services, short enough for somebody to wait for.
@@ -35,7 +36,7 @@ pub struct JobTally<'a> {
     pub succeeded: u64,
     /// Tasks of the current run that finished otherwise.
     pub failed: u64,
-    /// Tasks that nothing under way will mend: unreachable, or unhealthy and not just started.
+    /// Tasks that nothing under way will mend: unreachable, unhealthy and not just started, or out of retries.
     pub ailing: u64,
     /// The first of them.
     pub first_ailing: Option<&'a Task>,
@@ -52,13 +53,25 @@ pub struct JobTally<'a> {
 impl<'a> JobTally<'a> {
     /// Counts a job's tasks.
     pub fn of(fleet: &Fleet, job: &'a Job, now: Timestamp) -> Self {
-        let settle = job.spec().service.as_ref().map_or(Millis(0), |service| {
-            service.rollout.min_healthy_time
-        });
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
         let mut tally = Self::default();
         for task in job.tasks.values() {
             tally.states[fleet.task_state(task) as usize] += 1;
-            if let TaskPhase::Finished { outcome, .. } = &task.phase {
+            if let TaskPhase::Finished {
+                outcome, reason, ..
+            } = &task.phase
+            {
+                // A service's index that has no retry left keeps its place, and nothing will run there.
+                if job.spec().service.is_some()
+                    && matches!(reason, FinishReason::RetriesExhausted { .. })
+                {
+                    tally.ailing += 1;
+                    tally.first_ailing.get_or_insert(task);
+                }
                 if task.run == job.run {
                     match outcome {
                         Outcome::Succeeded => tally.succeeded += 1,
@@ -286,14 +299,14 @@ fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>) -> JobView {
     }
 }
 
-/// A job with all there is to know of it. The stop budget tells whether a rollout waits for it.
-pub fn job_detail(fleet: &Fleet, job: &Job, budget: StopBudget, now: Timestamp) -> JobDetail {
+/// A job with all there is to know of it.
+pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
     let tally = JobTally::of(fleet, job, now);
     JobDetail {
         job: view(fleet, job, &tally),
         spec: serde_json::to_value(job.spec())
             .expect("a spec was read from a document with text keys, so it is always JSON"),
-        rollout: rollout(fleet, job, &tally, budget, now),
+        rollout: rollout(fleet, job, &tally, now),
         history: job
             .history
             .iter()
@@ -311,13 +324,7 @@ pub fn job_detail(fleet: &Fleet, job: &Job, budget: StopBudget, now: Timestamp) 
 }
 
 /// How the rollout stands; there is one while a service that is wanted has tasks of an older version.
-fn rollout(
-    fleet: &Fleet,
-    job: &Job,
-    tally: &JobTally<'_>,
-    budget: StopBudget,
-    now: Timestamp,
-) -> Option<RolloutView> {
+fn rollout(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Option<RolloutView> {
     if tally.outdated == 0 || job.pruned || job.spec().service.is_none() {
         return None;
     }
@@ -326,17 +333,11 @@ fn rollout(
         updated: tally.updated,
         settled: tally.settled,
         outdated: tally.outdated,
-        waiting_for: waiting_for(fleet, job, tally, budget, now),
+        waiting_for: waiting_for(fleet, job, tally, now),
     })
 }
 
-fn waiting_for(
-    fleet: &Fleet,
-    job: &Job,
-    tally: &JobTally<'_>,
-    budget: StopBudget,
-    now: Timestamp,
-) -> String {
+fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> String {
     if fleet.down {
         return "the cell to be started again".to_owned();
     }
@@ -361,9 +362,11 @@ fn waiting_for(
         return format!("{} {what}: {}", task.id, reason(fleet, task, now));
     }
     if tally.settled < tally.updated {
-        let settle = job.spec().service.as_ref().map_or(Millis(0), |service| {
-            service.rollout.min_healthy_time
-        });
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
         let waits = counted(tally.updated - tally.settled, "new task", "new tasks");
         return format!("{waits} to have been healthy for {settle}");
     }
@@ -371,6 +374,7 @@ fn waiting_for(
     if stopping > 0 {
         return format!("{} to stop", counted(stopping, "task", "tasks"));
     }
+    let budget = stop_budget(fleet, now);
     if budget.left == 0 {
         let next = fleet
             .recent_stops

@@ -18,7 +18,7 @@ mod tests;
 pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
 pub use event::event_view;
 pub use filter::{HostFilter, JobFilter, PlanFilter, TaskFilter};
-pub use fleet::{Serving, StopBudget, fleet_view, task_counts};
+pub use fleet::{Serving, fleet_view, task_counts};
 pub use host::{host_view, hosts};
 pub use job::{JobTally, job_detail, job_view, jobs};
 pub use page::Page;

@@ -114,21 +114,44 @@ impl<'a> Checks<'a> {
                         Value::Map(entries) => {
                             entries.first().map_or(item.place, |entry| entry.key_place)
                         }
-                        Value::List(_) | Value::Refused | Value::Placeholder => item.place,
+                        Value::List(_) | Value::Refused | Value::Gone | Value::Placeholder => {
+                            item.place
+                        }
                     };
                     node = item;
                 }
-                Value::Scalar { .. } | Value::Refused | Value::Placeholder => break,
+                Value::Scalar { .. } | Value::Refused | Value::Gone | Value::Placeholder => break,
             }
         }
         place
+    }
+
+    /// The text of the scalar at `path`, as it is written.
+    fn written(&self, path: &[&str]) -> Option<&'a str> {
+        let node = path
+            .iter()
+            .try_fold(self.root, |node, name| match &node.value {
+                Value::List(items) => items.get(name.parse::<usize>().ok()?),
+                Value::Map(_) => Some(&node.entry(name)?.value),
+                Value::Scalar { .. } | Value::Refused | Value::Gone | Value::Placeholder => None,
+            })?;
+        match &node.value {
+            Value::Scalar { text, .. } => Some(text),
+            Value::List(_) | Value::Map(_) | Value::Refused | Value::Gone | Value::Placeholder => {
+                None
+            }
+        }
     }
 
     /// Refuses a value outside `least..=most`.
     pub fn within<V: PartialOrd + Display>(&mut self, path: &[&str], value: V, least: V, most: V) {
         if value < least || value > most {
             let field = shown(path);
-            let (code, message) = (Code::OutOfRange, format!("`{field}` cannot be {value}"));
+            let message = match self.written(path) {
+                Some(text) => format!("`{field}` cannot be {}", quoted(text)),
+                None => format!("`{field}` cannot be {value}"),
+            };
+            let code = Code::OutOfRange;
             self.refuse(
                 path,
                 code,
