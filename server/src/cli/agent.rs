@@ -1,7 +1,9 @@
 //! `muster agent`: the agent on a host.
 
+use crate::agent::link::{Identity, LinkError, enrol};
+use crate::cli::failure::Failure;
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What an agent is told when it starts.
@@ -13,6 +15,9 @@ pub struct AgentArgs {
     /// Enrol with a single-use token at this control plane; ignored once it has enrolled
     #[arg(long, num_args = 2, value_names = ["TOKEN", "URL"])]
     pub join: Vec<String>,
+    /// The control plane is at this address from now on; kept for the next start
+    #[arg(long, value_name = "URL")]
+    pub control_plane: Option<String>,
     /// The host's name; the machine's, if not given
     #[arg(long)]
     pub name: Option<String>,
@@ -86,11 +91,49 @@ fn cpus(text: &str) -> Result<CpuMillis, String> {
 
 /// Runs the agent until it is told to end. Its containers go on.
 pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
-    let _ = args;
+    let identity = identity(&args).await?;
+    tracing::info!(host = %identity.host(), cell = %identity.cell(), "this host has enrolled");
     anyhow::bail!("`muster agent` is not wired yet")
 }
 
-/// Whether the agent with this home has enrolled.
-pub(super) fn has_identity(home: &std::path::Path) -> bool {
-    home.join("identity.json").is_file()
+/// Who this host is: as it was enrolled, else as it enrols now. A damaged identity is an error and no reason to enrol again,
+/// since the host would lose the containers that run on it.
+async fn identity(args: &AgentArgs) -> anyhow::Result<Identity> {
+    let identity = match (Identity::load(&args.home), args.join.as_slice()) {
+        (Ok(identity), join) => {
+            if !join.is_empty() {
+                tracing::info!("this host has enrolled before, so --join is passed over");
+            }
+            identity
+        }
+        (Err(LinkError::NotEnrolled { .. }), [token, url]) => {
+            enrol(url, token, &host_name(args)?, &args.home).await?
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    match &args.control_plane {
+        Some(url) if url.trim_end_matches('/') != identity.url() => Ok(identity.moved_to(url)?),
+        Some(_) | None => Ok(identity),
+    }
+}
+
+/// The name that was given, else the machine's.
+fn host_name(args: &AgentArgs) -> anyhow::Result<String> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_str().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(Failure::untried("this machine has no name", "Give one: --name").into());
+    }
+    Ok(name)
+}
+
+/// The id of the host whose agent has this home, if it has enrolled. For those who only ask; the agent itself reads all of
+/// its identity and checks it.
+pub(super) fn enrolled_as(home: &Path) -> Option<String> {
+    let bytes = std::fs::read(home.join("identity").join("identity.json")).ok()?;
+    let identity: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    Some(identity.get("host")?.as_str()?.to_owned())
 }
