@@ -4,7 +4,8 @@ mod hosts_fixture;
 
 use futures::SinkExt as _;
 use hosts_fixture::{
-    Cell, Heard, Raw, StartedLink, assignments, close_of, facts, report, wait_for, within,
+    Cell, Heard, Raw, SLOW_REPORT, StartedLink, assignments, close_of, facts, report, wait_for,
+    within,
 };
 use muster::agent::link::{self, Identity, LinkError, LinkState};
 use muster::hosts::{
@@ -340,6 +341,32 @@ async fn a_newer_session_replaces_the_older_and_the_host_is_never_gone() {
     drop(second);
     expected.push(Heard::Disconnected(host));
     wait_for("the host is gone once", || cell.control.heard() == expected).await;
+}
+
+#[tokio::test]
+async fn nothing_of_an_older_session_is_heard_after_a_newer_one_has_begun() {
+    let cell = Cell::start().await;
+    let host = cell.enrol("a").await.host();
+    let raw = Raw::of(&cell.directory("a"));
+    let mut first = raw.connect(&cell).await.expect("connected");
+    first.hello("first").await;
+    first.send(&FromAgent::Report(report(SLOW_REPORT))).await;
+    first.send(&FromAgent::Report(report(2))).await;
+    wait_for("the first is there", || cell.control.heard().len() == 2).await;
+    // The control loop is at work on the slow report by now.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut second = raw.connect(&cell).await.expect("connected");
+    second.hello("second").await;
+    let fence = Fence { epoch: 3, seq: 4 };
+    let expected = [
+        Heard::Enrolled("a".to_owned()),
+        Heard::Connected(host, "first".to_owned(), fence),
+        Heard::Reported(host, SLOW_REPORT),
+        Heard::Connected(host, "second".to_owned(), fence),
+    ];
+    wait_for("the second is there", || cell.control.heard().len() >= 4).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(cell.control.heard(), expected);
 }
 
 #[tokio::test]

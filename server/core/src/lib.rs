@@ -8,6 +8,9 @@
 
 pub mod assign;
 pub mod decide;
+pub mod describe;
 pub mod fleet;
 pub mod guard;
 pub mod plan;
+pub mod specs;
+pub mod view;

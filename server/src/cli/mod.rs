@@ -28,6 +28,7 @@ mod status;
 mod table;
 mod time;
 mod up;
+pub mod validate;
 
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::screen::{OutputArgs, Screen};
@@ -62,6 +63,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the agent on a host
     Agent(agent::AgentArgs),
+    /// Check spec files before they are pushed
+    Validate(validate::ValidateArgs),
     /// Show the cell at a glance
     Status,
     /// List jobs, tasks, hosts, plans or events
@@ -112,6 +115,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => up::down::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Agent(args) => agent::run(args).await,
+        Command::Validate(args) => validate::run(&args),
         Command::Status => status::run(&client()?, &screen).await,
         Command::Get(args) => get::run(args, &client()?, &screen).await,
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,

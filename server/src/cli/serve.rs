@@ -1,9 +1,12 @@
 //! `muster serve`: the control plane.
 
+use super::parent;
+use crate::control::{self, ServeConfig};
 use muster_schemas::spec::Millis;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What a control plane is told when it starts.
 #[derive(Debug, clap::Args)]
@@ -38,7 +41,22 @@ pub struct ServeArgs {
 }
 
 /// Runs the control plane until it is told to end.
+///
+/// # Errors
+///
+/// What kept it from starting or made it end.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    anyhow::bail!("`muster serve` is not wired yet")
+    let shutdown = parent::shutdown(args.exit_with_parent)?;
+    let config = ServeConfig {
+        home: args.home,
+        listen: args.listen,
+        agent_listen: args.agent_listen,
+        repository: args.repo,
+        branch: args.branch,
+        ssh_key: args.ssh_key,
+        cell: args.cell,
+        poll: Duration::from_millis(args.poll.0),
+    };
+    control::serve(config, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// More than any of these take, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The control loop takes half a second for the report with this sequence number.
+pub const SLOW_REPORT: u64 = 1_000_000;
+
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
@@ -135,8 +138,12 @@ impl Control for Recorder {
 
     fn reported(&self, host: HostId, report: Report) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // Long enough for a second report to overtake it, if that were possible.
-            tokio::time::sleep(Duration::from_millis(report.fence.seq % 3)).await;
+            // Long enough for what comes next to overtake it, if that were possible.
+            let slowness = match report.fence.seq {
+                SLOW_REPORT => 500,
+                seq => seq % 3,
+            };
+            tokio::time::sleep(Duration::from_millis(slowness)).await;
             self.push(Heard::Reported(host, report.fence.seq));
         })
     }
