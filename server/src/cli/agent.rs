@@ -1,12 +1,13 @@
 //! `muster agent`: the agent on a host.
 
 use super::parent;
-use crate::agent::link::{self, Identity};
+use crate::agent::link::{self, Identity, LinkError, enrol};
 use crate::agent::{self, AgentConfig, LinkState};
+use crate::cli::failure::Failure;
 use crate::runtime::docker::DockerEngine;
 use anyhow::Context as _;
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::sync::{mpsc, watch};
 
@@ -25,6 +26,9 @@ pub struct AgentArgs {
     /// Enrol with a single-use token at this control plane; ignored once it has enrolled
     #[arg(long, num_args = 2, value_names = ["TOKEN", "URL"])]
     pub join: Vec<String>,
+    /// The control plane is at this address from now on; kept for the next start
+    #[arg(long, value_name = "URL")]
+    pub control_plane: Option<String>,
     /// The host's name; the machine's, if not given
     #[arg(long)]
     pub name: Option<String>,
@@ -108,17 +112,9 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let shutdown = parent::shutdown(args.exit_with_parent)?;
     std::fs::create_dir_all(&args.home)
         .with_context(|| format!("{} cannot be created", args.home.display()))?;
-    let name = match args.name {
-        Some(name) => name,
-        None => machine_name()?,
-    };
-    let identity = match (has_identity(&args.home), args.join.as_slice()) {
-        (true, _) => Identity::load(&args.home)?,
-        (false, [token, url]) => link::enrol(url, token, &name, &args.home).await?,
-        (false, _) => anyhow::bail!(
-            "this host has not enrolled: get a token with `muster enrol-token` and start the agent once with --join TOKEN URL"
-        ),
-    };
+    let name = host_name(&args)?;
+    let identity = identity(&args, &name).await?;
+    tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
     let runtime = DockerEngine::new(&args.docker);
     let config = AgentConfig {
         host: identity.host(),
@@ -146,14 +142,44 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The machine's own name.
-fn machine_name() -> anyhow::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .context("the machine's name cannot be read; give one with --name")?;
-    Ok(name.trim().to_owned())
+/// Who this host is: as it was enrolled, else as it enrols now. A damaged identity is an error and no reason to enrol again,
+/// since the host would lose the containers that run on it.
+async fn identity(args: &AgentArgs, name: &str) -> anyhow::Result<Identity> {
+    let identity = match (Identity::load(&args.home), args.join.as_slice()) {
+        (Ok(identity), join) => {
+            if !join.is_empty() {
+                tracing::info!("this host has enrolled before, so --join is passed over");
+            }
+            identity
+        }
+        (Err(LinkError::NotEnrolled { .. }), [token, url]) => {
+            enrol(url, token, name, &args.home).await?
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    match &args.control_plane {
+        Some(url) if url.trim_end_matches('/') != identity.url() => Ok(identity.moved_to(url)?),
+        Some(_) | None => Ok(identity),
+    }
 }
 
-/// Whether the agent with this home has enrolled.
-pub(super) fn has_identity(home: &std::path::Path) -> bool {
-    home.join("identity/identity.json").is_file()
+/// The name that was given, else the machine's.
+fn host_name(args: &AgentArgs) -> anyhow::Result<String> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_str().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(Failure::untried("this machine has no name", "Give one: --name").into());
+    }
+    Ok(name)
+}
+
+/// The id of the host whose agent has this home, if it has enrolled. For those who only ask; the agent itself reads all of
+/// its identity and checks it.
+pub(super) fn enrolled_as(home: &Path) -> Option<String> {
+    let bytes = std::fs::read(home.join("identity").join("identity.json")).ok()?;
+    let identity: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    Some(identity.get("host")?.as_str()?.to_owned())
 }
