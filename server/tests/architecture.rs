@@ -307,8 +307,9 @@ fn lines_with(code: &str, word: &str) -> Vec<usize> {
         line.match_indices(word).any(|(at, _)| {
             let before = line[..at].chars().next_back();
             let after = line[at + word.len()..].chars().next();
-            !(begins && before.is_some_and(is_of_a_word))
-                && !(ends && after.is_some_and(is_of_a_word))
+            let goes_on_before = begins && before.is_some_and(is_of_a_word);
+            let goes_on_after = ends && after.is_some_and(is_of_a_word);
+            !goes_on_before && !goes_on_after
         })
     };
     code.lines()

@@ -487,6 +487,22 @@ fn one_identity_in_two_documents() {
 }
 
 #[test]
+fn a_copy_does_not_take_over_the_job_of_a_broken_document() {
+    let documents = read(&[
+        file("jobs/web.yaml", service("commnad: [sh]\n")),
+        file("jobs/copy.yaml", service("")),
+    ]);
+    assert_eq!(documents.specs, []);
+    let copy = documents
+        .diagnostics
+        .iter()
+        .find(|found| found.path == "jobs/copy.yaml")
+        .unwrap();
+    assert_eq!(copy.code, "duplicate-name");
+    assert!(copy.message.contains("jobs/web.yaml:8"), "{}", copy.message);
+}
+
+#[test]
 fn a_bad_document_does_not_hide_its_neighbours() {
     let named = |name: &str| service("").replace("name: web", &format!("name: {name}"));
     for bad in [

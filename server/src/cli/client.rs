@@ -70,8 +70,10 @@ pub type Query = Vec<(&'static str, String)>;
 pub struct Listed {
     /// The items as the API gives them.
     pub items: Vec<Value>,
-    /// So many match in all.
+    /// So many match in all, as far as the API counts them.
     pub total: u64,
+    /// Whether there are more than these.
+    pub more: bool,
 }
 
 impl Listed {
@@ -230,6 +232,7 @@ impl Client {
         let mut listed = Listed {
             items: Vec::new(),
             total: 0,
+            more: false,
         };
         let mut cursor: Option<String> = None;
         while listed.items.len() < limit {
@@ -240,9 +243,10 @@ impl Client {
             let page: List<Value> = self.get(path, &query).await?;
             listed.total = page.total;
             // A page without items and with a cursor would go on for ever.
-            let went_on = !page.items.is_empty();
+            let next = page.next.filter(|_| !page.items.is_empty());
             listed.items.extend(page.items);
-            match page.next.filter(|_| went_on) {
+            listed.more = next.is_some() || listed.items.len() > limit;
+            match next {
                 Some(next) => cursor = Some(next),
                 None => break,
             }
@@ -324,7 +328,7 @@ mod tests {
         let query = vec![("job", "a b".to_owned())];
         let listed = client(&server).list(&["tasks"], &query, 3).await.unwrap();
         assert_eq!(listed.typed::<u32>().unwrap(), [1, 2, 3]);
-        assert_eq!(listed.total, 5);
+        assert_eq!((listed.total, listed.more), (5, true));
     }
 
     #[tokio::test]

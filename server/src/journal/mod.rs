@@ -15,13 +15,14 @@ mod head;
 mod history;
 mod lock;
 mod records;
+mod search;
 mod snapshots;
 mod subjects;
 mod verify;
 
 pub use error::{Damage, JournalError};
 pub use history::{HistoryFilter, TaskPage};
-pub use records::EventFilter;
+pub use search::EventFilter;
 pub use verify::Verified;
 
 use chain::{GENESIS, Hash, Row};
@@ -91,6 +92,9 @@ pub struct Opened {
     pub snapshot: Option<Snapshot>,
     /// The records after the snapshot, or all of them where there is none.
     pub tail: Vec<Record>,
+    /// Snapshots that were passed over because they do not match their checksum. Nothing is lost by it, but a disk that
+    /// damages these may damage more, so it is to be told.
+    pub damaged_snapshots: Vec<u64>,
 }
 
 /// The fleet as of a record.
@@ -183,7 +187,7 @@ impl Journal {
         };
         let tip = journal.tip().await?;
         journal.check_noted(noted, tip).await?;
-        let snapshot = journal.newest_snapshot(tip.0).await?;
+        let (snapshot, damaged_snapshots) = journal.newest_snapshot(tip.0).await?;
         let (seq, chain) = match &snapshot {
             Some((snapshot, chain)) => (snapshot.seq, *chain),
             None => (0, GENESIS),
@@ -198,6 +202,7 @@ impl Journal {
             journal,
             snapshot: snapshot.map(|(snapshot, _)| snapshot),
             tail,
+            damaged_snapshots,
         })
     }
 

@@ -51,20 +51,17 @@ impl Journal {
         })
     }
 
-    /// The newest snapshot that matches its checksum, with the hash of its record. One that does not match is passed over,
-    /// since the records are all there; [`Journal::verify`] tells of it. A good snapshot that does not belong to this
-    /// journal is an error: it shows that records were lost or rewritten.
+    /// The newest snapshot that matches its checksum, with the hash of its record; and the places of newer ones that do
+    /// not, which are passed over, since the records are all there. A good snapshot that does not belong to this journal
+    /// is an error: it shows that records were lost or rewritten.
     pub(super) async fn newest_snapshot(
         &self,
         last: u64,
-    ) -> Result<Option<(Snapshot, Hash)>, JournalError> {
+    ) -> Result<(Option<(Snapshot, Hash)>, Vec<u64>), JournalError> {
+        let mut damaged = Vec::new();
         for seq in self.snapshot_places().await? {
             let Some((snapshot, chain)) = self.snapshot(seq).await? else {
-                tracing::error!(
-                    seq,
-                    path = %self.inner.path.display(),
-                    "a snapshot does not match its checksum and is passed over; check the disk"
-                );
+                damaged.push(seq);
                 continue;
             };
             if seq > last {
@@ -82,9 +79,9 @@ impl Journal {
                     return Err(self.damaged(seq, Damage::Replaced { witness }));
                 }
             }
-            return Ok(Some((snapshot, chain)));
+            return Ok((Some((snapshot, chain)), damaged));
         }
-        Ok(None)
+        Ok((None, damaged))
     }
 
     /// The records that there are snapshots of, newest first.

@@ -28,7 +28,7 @@ pub struct Draft<'a> {
     /// Now.
     pub now: Timestamp,
     epoch: u64,
-    new_id: &'a mut dyn FnMut() -> Uuid,
+    new_id: &'a mut (dyn FnMut() -> Uuid + Send),
     records: Vec<Record>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Draft<'a> {
         fleet: &'a mut Fleet,
         now: Timestamp,
         epoch: u64,
-        new_id: &'a mut dyn FnMut() -> Uuid,
+        new_id: &'a mut (dyn FnMut() -> Uuid + Send),
     ) -> Self {
         Self {
             fleet,

@@ -87,6 +87,10 @@ pub(super) fn facts(draft: &mut Draft<'_>, host: HostId, facts: HostFacts) -> Re
 pub(super) fn report(draft: &mut Draft<'_>, host: HostId, report: Report) -> Result<(), Refusal> {
     known(draft.fleet, host)?;
     let actor = agent(draft.fleet, host);
+    // A host that was taken for unreachable because this process itself stood still is heard again on the same connection.
+    if draft.fleet.hosts.get(&host).is_some_and(|host| !host.connected && host.facts.is_some()) {
+        draft.say(actor.clone(), Event::HostConnected { host });
+    }
     for status in &report.attempts {
         // An agent can speak only of attempts on its own host.
         let Some(attempt) = draft

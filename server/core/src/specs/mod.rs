@@ -5,25 +5,30 @@
 //! bound. A document that does not hold never hides another one, neither in its file nor elsewhere.
 //!
 //! The way of one file, and the order to read in: [`split`] decodes it and cuts it into documents; [`tree`] parses one
-//! document into nodes that know their place; [`document`] reads such a tree as a spec by way of [`typed`], going on after
-//! an error so that people see all of them; [`check`] holds the rules that a type cannot; [`render`] shows a diagnostic.
+//! document into nodes that know their place; [`document`] reads such a tree as a spec, [`mend`] going on after an error of
+//! [`typed`] so that people see all of them; [`check`] holds the rules that a type cannot; [`identity`] compares documents with each other; [`render`] shows a diagnostic.
 
 mod check;
 mod document;
+mod identity;
 mod image;
+mod mend;
 mod render;
 mod report;
 mod split;
+mod syntax;
 mod tree;
 mod typed;
+mod walk;
 mod words;
 
 pub use render::{Look, render};
 pub use report::Code;
 
+use identity::Found;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{Diagnostic, DocumentRef};
-use muster_schemas::spec::{PolicySpec, Spec};
+use muster_schemas::spec::Spec;
 use report::{Place, Problem, Source};
 use std::collections::BTreeMap;
 
@@ -79,6 +84,7 @@ pub fn read_local(files: &[SpecFile]) -> Documents {
 
 fn read_all(files: &[SpecFile], wrong_path: fn(&str) -> Option<&'static str>) -> Documents {
     let mut found = Vec::new();
+    let mut claims = BTreeMap::new();
     let mut diagnostics = Vec::new();
     for file in files {
         let most = if diagnostics.len() < MAX_DIAGNOSTICS {
@@ -87,22 +93,15 @@ fn read_all(files: &[SpecFile], wrong_path: fn(&str) -> Option<&'static str>) ->
             0
         };
         match split::decode(file, wrong_path(&file.path)) {
-            Ok(text) => read_file(file, text, most, &mut found, &mut diagnostics),
+            Ok(text) => read_file(file, text, most, &mut found, &mut claims, &mut diagnostics),
             Err(problem) => diagnostics.push(*problem),
         }
     }
-    let specs = refuse_shared_identities(found, &mut diagnostics);
+    let specs = identity::refuse_shared(found, &claims, &mut diagnostics);
     diagnostics.sort_by(|a, b| {
         (&a.path, a.line, a.column, &a.code).cmp(&(&b.path, b.line, b.column, &b.code))
     });
     Documents { specs, diagnostics }
-}
-
-/// A document that holds by itself, with what a diagnostic about its identity needs.
-struct Found {
-    located: Located<Spec>,
-    name_place: Place,
-    name_line: String,
 }
 
 fn read_file(
@@ -110,6 +109,7 @@ fn read_file(
     text: &str,
     most: usize,
     found: &mut Vec<Found>,
+    claims: &mut BTreeMap<JobId, String>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let source = Source::new(&file.path, text);
@@ -137,6 +137,10 @@ fn read_file(
             });
             continue;
         }
+        if let (Some(job), Some(first)) = (&read.job, read.problems.first()) {
+            let place = format!("{}:{}", file.path, first.place.line);
+            claims.entry(job.clone()).or_insert(place);
+        }
         if told + read.problems.len() > most {
             diagnostics.push(source.diagnostic(
                 Problem {
@@ -156,83 +160,6 @@ fn read_file(
                 .map(|problem| source.diagnostic(problem, read.job.clone())),
         );
     }
-}
-
-/// Takes out documents that share their kind and name with another one, and policies where there is more than one. All of
-/// them go, for nothing says which one is meant.
-fn refuse_shared_identities(
-    found: Vec<Found>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Located<Spec>> {
-    // All policies share one identity, as a repository holds at most one.
-    let identity = |spec: &Spec| match spec {
-        Spec::Job(job) => ("Job", job.name.as_str().to_owned()),
-        Spec::Policy(_) => ("Policy", String::new()),
-    };
-    let mut holders: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
-    for (index, document) in found.iter().enumerate() {
-        holders
-            .entry(identity(&document.located.spec))
-            .or_default()
-            .push(index);
-    }
-    let places: Vec<String> = found
-        .iter()
-        .map(|document| {
-            format!(
-                "{}:{}",
-                document.located.source.path, document.name_place.line
-            )
-        })
-        .collect();
-    let mut specs = Vec::with_capacity(found.len());
-    for (index, document) in found.into_iter().enumerate() {
-        let sharing = &holders[&identity(&document.located.spec)];
-        if sharing.len() == 1 {
-            specs.push(document.located);
-            continue;
-        }
-        // Three are enough to see what happened; a copied folder can make thousands of pairs.
-        let others: Vec<&str> = sharing
-            .iter()
-            .filter(|other| **other != index)
-            .take(3)
-            .map(|other| places[*other].as_str())
-            .collect();
-        let more = sharing.len() - 1 - others.len();
-        let mut others = others.join(", ");
-        if more > 0 {
-            others.push_str(&format!(" and {more} more"));
-        }
-        let (code, message, help, job) = match &document.located.spec {
-            Spec::Job(job) => (
-                Code::DuplicateName,
-                format!("another document is named `{}` too: {others}", job.name),
-                "a job is known by its name: keep one of them or rename the others; until then none of them is taken and a \
-                 job of this name stays as it is"
-                    .to_owned(),
-                Some(job.name.clone()),
-            ),
-            Spec::Policy(PolicySpec { .. }) => (
-                Code::SecondPolicy,
-                format!("there is another policy: {others}"),
-                "a repository holds at most one Policy document: keep one; until then none of them is taken".to_owned(),
-                None,
-            ),
-        };
-        diagnostics.push(report::diagnostic(
-            &document.located.source.path,
-            document.name_line,
-            Problem {
-                code,
-                place: document.name_place,
-                message,
-                help,
-            },
-            job,
-        ));
-    }
-    specs
 }
 
 /// Whether a text can be a job's name: lower-case letters, digits and hyphens, beginning with a letter and not ending with

@@ -5,7 +5,8 @@
 
 use super::report::{Code, Place, Problem, quoted};
 use super::split::Chunk;
-use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
+use super::syntax;
+use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 use std::collections::BTreeMap;
 
 /// How deep collections may lie in each other. The deepest place of a spec is some five deep; the bound keeps everything
@@ -181,7 +182,7 @@ pub(super) fn parse(chunk: Chunk<'_>) -> Parsed {
     for event in Parser::new_from_str_with_options(chunk.text, options) {
         let step = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(Box::new(syntax_problem(&error, chunk))),
+            Err(error) => Err(Box::new(syntax::problem(&error, chunk))),
         };
         // What comes after so many is not worth its memory: an alias takes three bytes.
         if builder.problems.len() >= MAX_PROBLEMS {
@@ -278,6 +279,15 @@ impl Builder {
                 self.put(Node::new(place, Value::Refused));
             }
             // Nothing of a spec: the stream's and the documents' own marks.
+            Event::DocumentStart(..) if self.root.is_some() => {
+                return Err(Box::new(Problem {
+                    code: Code::Syntax,
+                    place,
+                    message: "another document begins here, and is not told from the one before"
+                        .to_owned(),
+                    help: "put `---` alone on the line between two documents".to_owned(),
+                }));
+            }
             Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(..)
@@ -421,7 +431,7 @@ fn read_key(node: Node, seen: &mut BTreeMap<String, u32>) -> (Key, Option<Proble
     }
 }
 
-fn place(span: Span, first_line: u32) -> Place {
+pub(super) fn place(span: Span, first_line: u32) -> Place {
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let width = if span.start.line() == span.end.line() {
         small(span.end.col().saturating_sub(span.start.col()))
@@ -435,108 +445,12 @@ fn place(span: Span, first_line: u32) -> Place {
     }
 }
 
-fn too_deep(place: Place) -> Problem {
+pub(super) fn too_deep(place: Place) -> Problem {
     Problem {
         code: Code::TooDeep,
         place,
         message: format!("lists and mappings lie in each other more than {MAX_DEPTH} deep here"),
         help: "no field of a spec lies as deep; look for brackets that are not closed".to_owned(),
-    }
-}
-
-/// The parser's errors in words for people.
-fn syntax_problem(error: &ScanError, chunk: Chunk<'_>) -> Problem {
-    let at = place(Span::empty(*error.marker()), chunk.first_line);
-    let at = Place { width: 1, ..at };
-    let (code, message, help): (Code, String, &str) = match error.kind() {
-        ErrorKind::RecursionLimitExceeded => return too_deep(at),
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar
-        | ErrorKind::InvalidBlockEntryWhitespace
-        | ErrorKind::InvalidMappingValueWhitespace => (
-            Code::Tab,
-            "a tab stands where YAML wants spaces".to_owned(),
-            "indent with spaces, two for each level",
-        ),
-        ErrorKind::DirectiveDisallowed => (
-            Code::Syntax,
-            "lines that begin with `%` (YAML directives) are not read".to_owned(),
-            "delete the line",
-        ),
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            Code::Syntax,
-            "a quoted text has no end".to_owned(),
-            "put the closing quote; inside double quotes, write `\\\"` for a quote",
-        ),
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::MisplacedFlowCollectionEnd
-        | ErrorKind::MismatchedFlowCollectionEnd { .. } => (
-            Code::Syntax,
-            "the brackets do not match".to_owned(),
-            "close each `[` with `]` and each `{` with `}`; put text that holds one of them in quotes",
-        ),
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => (
-            Code::Syntax,
-            "a comma or a closing bracket is expected here".to_owned(),
-            "put a comma between the items, and close each bracket; put text that holds one of them in quotes",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
-            Code::Syntax,
-            "a `:` is missing".to_owned(),
-            "write `name: value`, with a space after the colon; check that the line is indented like its neighbours",
-        ),
-        ErrorKind::MappingValueNotAllowed | ErrorKind::MappingKeyNotAllowed => (
-            Code::Syntax,
-            "a `name: value` cannot stand here".to_owned(),
-            "check the indentation of this line and the one before it; put text that holds `: ` in quotes",
-        ),
-        ErrorKind::InvalidIndentation
-        | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::ExpectedBlockSequenceEntry
-        | ErrorKind::BlockSequenceEntryNotAllowed
-        | ErrorKind::UnexpectedEofBlockMapping
-        | ErrorKind::UnexpectedEofBlockSequence => (
-            Code::Syntax,
-            "this line is not indented like its neighbours".to_owned(),
-            "fields of one mapping begin in one column, and so do the dashes of one list",
-        ),
-        ErrorKind::UnexpectedCharacter { character } if character.is_control() => (
-            Code::Syntax,
-            "a control character cannot stand here".to_owned(),
-            "delete it, or write it as an escape in double quotes, such as \"\\x1b\"",
-        ),
-        ErrorKind::UnexpectedCharacter { character } => (
-            Code::Syntax,
-            format!(
-                "a value cannot begin with {}",
-                quoted(&character.to_string())
-            ),
-            "put the value in quotes",
-        ),
-        ErrorKind::UnknownQuotedScalarEscape
-        | ErrorKind::InvalidQuotedScalarHexEscape
-        | ErrorKind::InvalidUnicodeEscape => (
-            Code::Syntax,
-            "this escape is not known".to_owned(),
-            "inside double quotes, write `\\\\` for a backslash, or use single quotes",
-        ),
-        other => (
-            Code::Syntax,
-            format!("this is not YAML: {other}"),
-            "check the indentation, quotes and brackets around this line",
-        ),
-    };
-    Problem {
-        code,
-        place: at,
-        message,
-        help: help.to_owned(),
     }
 }
 

@@ -263,7 +263,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 Some(word) => Err(de::Error::unknown_variant(word, known)),
                 None => self
                     .deserialize_any(NotAWord { known })
-                    .and_then(|never: Never| match never {}),
+                    .map(|never: Never| match never {}),
             },
             Value::List(_) => Err(Misread::new(What::WrongType {
                 found: "a list".to_owned(),

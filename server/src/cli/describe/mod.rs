@@ -9,6 +9,7 @@ mod task;
 pub(super) use sheet::Sheet;
 
 use crate::cli::client::{Client, Query};
+use crate::cli::failure::Failure;
 use crate::cli::screen::{Screen, print, print_json};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 /// So many of the latest events stand below a description.
 const EVENTS: usize = 10;
+/// A plan's id is a SHA-256 in hexadecimal digits.
+const PLAN_ID_DIGITS: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
@@ -94,7 +97,8 @@ pub(super) async fn run(
             host::sheet(&host, &tasks.typed()?, &events, now, screen)
         }
         What::Plan { name } => {
-            let raw: Value = client.get(&["plans", &name], &none).await?;
+            let id = plan_id(client, name).await?;
+            let raw: Value = client.get(&["plans", &id], &none).await?;
             if screen.is_json() {
                 return json(&raw);
             }
@@ -103,6 +107,31 @@ pub(super) async fn run(
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists show the first digits of a plan's id; those are enough here too.
+async fn plan_id(client: &Client, name: String) -> anyhow::Result<String> {
+    if name.len() >= PLAN_ID_DIGITS {
+        return Ok(name);
+    }
+    let listed = client
+        .list(&["plans"], &vec![("q", name.clone())], 1000)
+        .await?;
+    let plans: Vec<muster_schemas::api::PlanView> = listed.typed()?;
+    let mut ids = plans
+        .into_iter()
+        .map(|plan| plan.id)
+        .filter(|id| id.starts_with(&name));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(Failure::no(
+            format!("several plans begin with `{name}`"),
+            "Write more of its id: `muster get plans -o wide` shows all of it.",
+        )
+        .into()),
+        // An old plan is known by its whole id only; the API says what there is to say.
+        (None, _) => Ok(name),
+    }
 }
 
 fn json(raw: &Value) -> anyhow::Result<ExitCode> {

@@ -63,6 +63,12 @@ struct JobFilter {
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// Only in this state: running, progressing, degraded, crash_loop, blocked, stopping, succeeded, failed, idle
+    #[arg(long)]
+    state: Vec<String>,
+    /// Only those that a document of the applied revision asks for, or only others
+    #[arg(long)]
+    declared: Option<bool>,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -90,9 +96,18 @@ struct TaskFilter {
     /// Only those whose host's agent is connected, or only others
     #[arg(long)]
     reachable: Option<bool>,
+    /// Only those in a crash loop, or only others
+    #[arg(long)]
+    crash_loop: Option<bool>,
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// Finished tasks that the fleet keeps in its history alone; takes --job, --outcome and --query
+    #[arg(long, conflicts_with_all = ["watch", "state", "host", "app", "tier", "label"])]
+    archived: bool,
+    /// Of archived ones, only those that ended so: succeeded, failed, stopped, lost
+    #[arg(long, requires = "archived")]
+    outcome: Vec<String>,
     /// Go on with a line for each change, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
@@ -102,6 +117,12 @@ struct TaskFilter {
 
 #[derive(Debug, Args)]
 struct HostFilter {
+    /// Only in this zone
+    #[arg(long)]
+    zone: Vec<String>,
+    /// Only those that can take tasks, or only others
+    #[arg(long)]
+    ready: Option<bool>,
     /// Only those whose agent is connected, or only others
     #[arg(long)]
     reachable: Option<bool>,
@@ -114,28 +135,34 @@ struct HostFilter {
 
 #[derive(Debug, Args)]
 struct PlanFilter {
+    /// Only in this state: applied, held, superseded
+    #[arg(long)]
+    state: Vec<String>,
+    /// Only those that change this job
+    #[arg(long)]
+    job: Vec<String>,
     #[command(flatten)]
     list: ListArgs,
 }
 
 #[derive(Debug, Args)]
 struct EventFilter {
-    /// Only about this job; may be repeated, as all filters: any of them
+    /// Only about this job
     #[arg(long)]
-    job: Vec<String>,
+    job: Option<String>,
     /// Only about this task
     #[arg(long)]
-    task: Vec<String>,
+    task: Option<String>,
     /// Only about this attempt
     #[arg(long)]
-    attempt: Vec<String>,
+    attempt: Option<String>,
     /// Only about this host (its id)
     #[arg(long)]
-    host: Vec<String>,
+    host: Option<String>,
     /// Only about this plan
     #[arg(long)]
-    plan: Vec<String>,
-    /// Only of this kind, such as attempt_placed
+    plan: Option<String>,
+    /// Only of this kind, such as attempt_placed; may be repeated: any of them
     #[arg(long)]
     kind: Vec<String>,
     /// Go on with what happens from now, until Ctrl-C
@@ -184,6 +211,8 @@ pub(super) async fn run(
                 .any("capacity_group", &filter.capacity_group)
                 .any("kind", &filter.kind)
                 .any("label", &filter.label)
+                .any("state", &filter.state)
+                .flag("declared", filter.declared)
                 .text(&filter.list);
             let listed = client.list(&["jobs"], &query, filter.list.limit).await?;
             show(&listed, screen, "jobs", |listed| {
@@ -200,6 +229,9 @@ pub(super) async fn run(
                 .any("label", &filter.label)
                 .flag("healthy", filter.healthy)
                 .flag("reachable", filter.reachable)
+                .flag("crash_loop", filter.crash_loop)
+                .flag("archived", filter.archived.then_some(true))
+                .any("outcome", &filter.outcome)
                 .text(&filter.list);
             if filter.watch {
                 return events::watch_tasks(&query, filter.list.limit, client, screen).await;
@@ -211,6 +243,8 @@ pub(super) async fn run(
         }
         What::Hosts(filter) => {
             let query = Filters::default()
+                .any("zone", &filter.zone)
+                .flag("ready", filter.ready)
                 .flag("reachable", filter.reachable)
                 .any("label", &filter.label)
                 .text(&filter.list);
@@ -220,7 +254,10 @@ pub(super) async fn run(
             })?;
         }
         What::Plans(filter) => {
-            let query = Filters::default().text(&filter.list);
+            let query = Filters::default()
+                .any("state", &filter.state)
+                .any("job", &filter.job)
+                .text(&filter.list);
             let listed = client.list(&["plans"], &query, filter.list.limit).await?;
             show(&listed, screen, "plans", |listed| {
                 Ok(rows::plans(&listed.typed()?, now, wide))
@@ -228,11 +265,11 @@ pub(super) async fn run(
         }
         What::Events(filter) => {
             let query = Filters::default()
-                .any("job", &filter.job)
-                .any("task", &filter.task)
-                .any("attempt", &filter.attempt)
-                .any("host", &filter.host)
-                .any("plan", &filter.plan)
+                .any("job", filter.job.as_slice())
+                .any("task", filter.task.as_slice())
+                .any("attempt", filter.attempt.as_slice())
+                .any("host", filter.host.as_slice())
+                .any("plan", filter.plan.as_slice())
                 .any("kind", &filter.kind)
                 .0;
             if filter.watch {
@@ -265,9 +302,13 @@ fn show(
             print(&table.render(screen))?;
         }
     }
-    let shown = listed.items.len() as u64;
-    if shown < listed.total {
-        eprintln!("{shown} of {} {what}; --limit shows more", listed.total);
+    if listed.more {
+        let shown = listed.items.len();
+        let of = match listed.total > shown as u64 {
+            true => format!(" of {}", listed.total),
+            false => String::new(),
+        };
+        eprintln!("{shown}{of} {what} are shown; --limit shows more");
     }
     Ok(())
 }

@@ -230,11 +230,11 @@ impl Log {
                         }
                     }
                 }
-                // Not even once: the address may be wrong, so it is told at once.
-                Err(error) if first => return Err(error.into()),
-                Err(ClientError::Refused(problem)) => {
-                    return Err(ClientError::Refused(problem).into());
+                Err(ClientError::Refused(problem)) if problem.code == "not-found" => {
+                    return Ok(Reading::NoContainer);
                 }
+                // Not even once: whatever it is, it is told at once.
+                Err(error) if first => return Err(error.into()),
                 Err(error) => error.to_string(),
             };
             if !self.follows || heard.elapsed() > GIVE_UP_AFTER {

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,11 @@ pub(super) async fn watch(
         };
         let (how, tail) = match started {
             Err(error) => (format!("cannot be started: {error:#}"), Vec::new()),
-            Ok((mut child, log_begin)) => {
+            Ok(Started {
+                mut child,
+                lifeline,
+                log_begin,
+            }) => {
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
                     () = shutdown.cancelled() => {
@@ -80,6 +84,7 @@ pub(super) async fn watch(
                         return;
                     }
                 };
+                drop(lifeline);
                 let how = ended.map_or_else(|error| format!("is lost: {error}"), describe);
                 (how, last_lines(&program.log, log_begin).unwrap_or_default())
             }
@@ -104,10 +109,19 @@ pub(super) async fn watch(
     }
 }
 
-async fn start(program: &Program) -> anyhow::Result<(Child, u64)> {
+struct Started {
+    child: Child,
+    /// The child ends when this is dropped. It is kept apart from the child, since waiting for one closes the standard input
+    /// that it holds.
+    lifeline: Option<ChildStdin>,
+    /// Where its part of the log begins.
+    log_begin: u64,
+}
+
+async fn start(program: &Program) -> anyhow::Result<Started> {
     let arguments = (program.arguments)().await?;
-    let (log, begin) = open_log(&program.log)?;
-    let child = Command::new(&program.file)
+    let (log, log_begin) = open_log(&program.log)?;
+    let mut child = Command::new(&program.file)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
@@ -115,7 +129,11 @@ async fn start(program: &Program) -> anyhow::Result<(Child, u64)> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    Ok((child, begin))
+    Ok(Started {
+        lifeline: child.stdin.take(),
+        child,
+        log_begin,
+    })
 }
 
 /// The log, opened to be appended to, and where this start's part of it begins.
@@ -278,13 +296,15 @@ mod tests {
             ended.display()
         );
         let program = program(folder.path(), &script, Duration::from_secs(5));
-        let (mut child, _) = start(&program).await.unwrap();
+        let mut started = start(&program).await.unwrap();
         read_when_there(&ready).await;
-        assert!(!ended.exists());
+        // Waiting for it must not be what ends it.
+        let early = tokio::time::timeout(Duration::from_millis(200), started.child.wait()).await;
+        assert!(early.is_err() && !ended.exists());
         // What the kernel does with the files of a killed process.
-        drop(child.stdin.take());
+        drop(started.lifeline);
         read_when_there(&ended).await;
-        child.wait().await.unwrap();
+        started.child.wait().await.unwrap();
     }
 
     #[test]

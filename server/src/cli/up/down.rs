@@ -33,6 +33,12 @@ pub(in crate::cli) struct DownArgs {
     timeout: Millis,
 }
 
+impl DownArgs {
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout.0)
+    }
+}
+
 pub(in crate::cli) async fn run(args: DownArgs) -> anyhow::Result<ExitCode> {
     let settings = args.stack.resolve()?;
     if !settings.serve_home().join("journal.db").exists() {
@@ -42,14 +48,15 @@ pub(in crate::cli) async fn run(args: DownArgs) -> anyhow::Result<ExitCode> {
     match lock::take(&settings.home)? {
         Asked::Held(pid) => {
             let client = running(&settings)?;
-            take_down(&client, &args).await?;
+            order(&client, &args.reason).await?;
+            wait_till_stopped(&client, args.timeout()).await?;
             end_up(&settings, pid).await?;
         }
         Asked::Ours(_lock) => {
             settings.check_ports()?;
             eprintln!("no stack runs; one is started to stop what it left running");
             let mut stack = Stack::new(settings, parent::shutdown(false)?);
-            let result = down_alone(&mut stack, &args).await;
+            let result = down_alone(&mut stack, &args.reason, args.timeout()).await;
             stack.end().await;
             match result {
                 Ok(()) => {}
@@ -66,9 +73,13 @@ pub(in crate::cli) async fn run(args: DownArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The order is durable before the agent connects, so nothing is started that would be stopped at once.
-async fn down_alone(stack: &mut Stack, args: &DownArgs) -> Result<(), Interrupted> {
+pub(super) async fn down_alone(
+    stack: &mut Stack,
+    reason: &str,
+    timeout: Duration,
+) -> Result<(), Interrupted> {
     let client = stack.start_serve().await?;
-    order(&client, args).await?;
+    order(&client, reason).await?;
     let fleet: FleetView = client
         .get(&["fleet"], &Query::new())
         .await
@@ -76,8 +87,7 @@ async fn down_alone(stack: &mut Stack, args: &DownArgs) -> Result<(), Interrupte
     if living(&fleet) == 0 {
         return Ok(());
     }
-    stack.start_agent(&client)?;
-    let timeout = Duration::from_millis(args.timeout.0);
+    stack.start_agent(&client);
     stack.until(wait_till_stopped(&client, timeout)).await??;
     Ok(())
 }
@@ -98,14 +108,14 @@ fn running(settings: &Settings) -> anyhow::Result<Client> {
     Client::new(&value("MUSTER_URL"), Some(value("MUSTER_TOKEN")))
 }
 
-async fn take_down(client: &Client, args: &DownArgs) -> anyhow::Result<()> {
-    order(client, args).await?;
-    wait_till_stopped(client, Duration::from_millis(args.timeout.0)).await
-}
-
-async fn order(client: &Client, args: &DownArgs) -> anyhow::Result<()> {
+async fn order(client: &Client, reason: &str) -> anyhow::Result<()> {
+    let fleet: FleetView = client.get(&["fleet"], &Query::new()).await?;
+    if fleet.down {
+        eprintln!("the cell is being taken down already");
+        return Ok(());
+    }
     let body = CommandRequest {
-        reason: args.reason.clone(),
+        reason: reason.to_owned(),
     };
     let answer: CommandAnswer = client.post(&["down"], &body, None).await?;
     eprintln!("{}", answer.message);

@@ -73,7 +73,7 @@ async fn bring_up(
             settings.registry
         );
     }
-    stack.start_agent(&client)?;
+    stack.start_agent(&client);
     let agent_connected = stack.host_reachable(&client, AGENT_READY_WITHIN).await?;
     if !agent_connected {
         eprintln!(

@@ -60,6 +60,8 @@ pub(super) struct Settings {
     pub(super) agent_listen: SocketAddr,
     pub(super) registry: String,
     pub(super) cell: String,
+    /// What runs as control plane and agent: this program.
+    pub(super) program: PathBuf,
 }
 
 impl StackArgs {
@@ -83,6 +85,7 @@ impl StackArgs {
             agent_listen,
             registry: self.registry.clone(),
             cell: self.cell.clone(),
+            program: std::env::current_exe()?,
         })
     }
 }

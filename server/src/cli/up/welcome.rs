@@ -35,7 +35,7 @@ pub(super) fn text(facts: &Facts) -> String {
         text.push_str(&format!(
             "  1. See what runs\n       {program} get tasks\n\n  \
              2. Scale a service by a commit\n       git clone {repository} specs && cd specs\n       \
-             sed -i 's/desired: .*/desired: 5/' web.yaml && git commit -am 'Scale web to 5' && git push\n\n  \
+             sed -i 's/desired: .*/desired: 5/' jobs/web.yaml && git commit -am 'Scale web to 5' && git push\n\n  \
              3. Kill a container and see it replaced\n       \
              docker kill $(docker ps -q --filter label=muster.job=web --filter label=muster.cell={} | head -1)\n       \
              {program} get tasks --job web --watch\n",

@@ -8,9 +8,9 @@ mod probe;
 
 pub(super) use job::job;
 
-use super::document::place_of;
 use super::report::{Code, Place, Problem, quoted};
 use super::tree::{Node, Value};
+use super::walk::place_of;
 use muster_schemas::spec::PolicySpec;
 use std::fmt::Display;
 

@@ -203,6 +203,16 @@ fn install_hooks(repository: &Path, example: Option<&Path>, env_file: &Path) -> 
         [],
     )?;
     let program = std::env::current_exe().context("finding this program's own place")?;
+    // The sample of a pre-receive hook looks for the program here.
+    git(
+        repository,
+        [
+            OsStr::new("config"),
+            OsStr::new("muster.command"),
+            program.as_os_str(),
+        ],
+        [],
+    )?;
     let word = |path: &Path| quote(&path.to_string_lossy());
     let fill = |text: &str| {
         text.replace("@ENV@", &word(env_file))

@@ -23,7 +23,7 @@ impl Home {
         fs::write(example.join("kept.log"), [0xff, 0x00]).unwrap();
         fs::write(
             example.join("hooks/pre-receive"),
-            "#!/bin/sh\nexec @PROGRAM@ validate\n",
+            "#!/bin/sh\nexec \"$(git config muster.command)\" validate\n",
         )
         .unwrap();
         Self { folder }
@@ -137,7 +137,13 @@ fn refusing_pushes_is_there_as_a_sample_only() {
     home.prepare(EXAMPLE_REGISTRY);
     let hooks = home.path("it's repo.git").join("hooks");
     let sample = fs::read_to_string(hooks.join("pre-receive.sample")).unwrap();
-    assert!(!sample.contains("@PROGRAM@"));
+    assert!(sample.contains("muster.command"));
+    let program = std::env::current_exe().unwrap();
+    assert_eq!(
+        home.in_clone(&["--git-dir", "../it's repo.git", "config", "muster.command"])
+            .trim(),
+        program.to_str().unwrap()
+    );
     assert!(!hooks.join("pre-receive").exists());
 }
 

@@ -93,7 +93,7 @@ impl Stack {
             ];
             Box::pin(async move { Ok(words) }) as _
         };
-        self.start("serve", Box::new(arguments))?;
+        self.start("serve", Box::new(arguments));
 
         let anonymous = Client::new(&self.settings.url(), None)?;
         let ready = async {
@@ -148,7 +148,7 @@ impl Stack {
     }
 
     /// Starts the agent. Without an identity it enrols, with a token made for it anew at each start.
-    pub(super) fn start_agent(&mut self, client: &Client) -> Result<(), Interrupted> {
+    pub(super) fn start_agent(&mut self, client: &Client) {
         let (settings, client) = (self.settings.clone(), client.clone());
         let arguments = move || {
             let (settings, client) = (settings.clone(), client.clone());
@@ -159,7 +159,9 @@ impl Stack {
                     "--home".into(),
                     settings.agent_home().into(),
                 ];
-                if !crate::cli::agent::has_identity(&settings.agent_home()) {
+                // MUSTER_LISTEN may have moved the control plane since the agent enrolled.
+                words.extend(["--control-plane".into(), settings.agent_url().into()]);
+                if crate::cli::agent::enrolled_as(&settings.agent_home()).is_none() {
                     let token: EnrolmentToken = client
                         .post(&["enrolments"], &json!({}), Some(LOOK_TIMEOUT))
                         .await
@@ -174,40 +176,36 @@ impl Stack {
             };
             Box::pin(words) as _
         };
-        self.start("agent", Box::new(arguments))
+        self.start("agent", Box::new(arguments));
     }
 
-    fn start(
-        &mut self,
-        name: &'static str,
-        arguments: child::Arguments,
-    ) -> Result<(), Interrupted> {
+    fn start(&mut self, name: &'static str, arguments: child::Arguments) {
         let program = Program {
             name,
-            file: std::env::current_exe().context("finding this program's own place")?,
+            file: self.settings.program.clone(),
             arguments,
             log: self.settings.log(name),
             grace: GRACE,
         };
         let watching = child::watch(program, self.death_sender.clone(), self.ending.clone());
         self.children.spawn(watching);
-        Ok(())
     }
 
-    /// Waits until a host is reachable; false if none is in time.
+    /// Waits until the stack's own host is reachable; false if it is not in time.
     pub(super) async fn host_reachable(
         &mut self,
         client: &Client,
         within: Duration,
     ) -> Result<bool, Interrupted> {
-        let client = client.clone();
+        let (client, home) = (client.clone(), self.settings.agent_home());
         let reachable = async move {
             let end = Instant::now() + within;
             let query: Query = vec![("reachable", "true".to_owned())];
             loop {
-                if let Ok(listed) = client.list(&["hosts"], &query, 1000).await
+                if let Some(own) = crate::cli::agent::enrolled_as(&home)
+                    && let Ok(listed) = client.list(&["hosts"], &query, 1000).await
                     && let Ok(hosts) = listed.typed::<HostView>()
-                    && hosts.iter().any(|host| host.reachable)
+                    && hosts.iter().any(|host| host.reachable && host.id == own)
                 {
                     return true;
                 }
@@ -270,3 +268,6 @@ impl Stack {
         while self.children.join_next().await.is_some() {}
     }
 }
+
+#[cfg(test)]
+mod tests;
