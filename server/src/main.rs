@@ -1,3 +1,5 @@
-//! The `muster` binary.
+//! The `muster` binary: all of it is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    muster::cli::main()
+}

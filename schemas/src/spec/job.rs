@@ -14,17 +14,18 @@ pub struct JobSpec {
     /// Lower-case letters, digits and hyphens, beginning with a letter; at most 63 characters.
     #[cfg_attr(feature = "describe", schemars(with = "String", regex(pattern = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"), example = &"shop-web"))]
     pub name: JobId,
-    /// The application that the job belongs to. Without it: the job's name.
+    /// The application that the job belongs to. Without it: the job's name. Made of letters, digits, and `.`, `_`, `-` between
+    /// them; at most 63 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "describe", schemars(example = &"shop"))]
+    #[cfg_attr(feature = "describe", schemars(regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"), example = &"shop"))]
     pub app: Option<String>,
-    /// The stack, such as `prod` or `test`.
+    /// The stack, such as `prod` or `test`; made like `app`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "describe", schemars(example = &"prod"))]
+    #[cfg_attr(feature = "describe", schemars(regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"), example = &"prod"))]
     pub stack: Option<String>,
-    /// What tells this job from others of the same application and stack.
+    /// What tells this job from others of the same application and stack; made like `app`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "describe", schemars(example = &"canary"))]
+    #[cfg_attr(feature = "describe", schemars(regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"), example = &"canary"))]
     pub detail: Option<String>,
     /// Whom to ask about the job: an e-mail address or a team's name.
     #[cfg_attr(feature = "describe", schemars(example = &"shop-team@example.com", length(min = 1, max = 254)))]
@@ -32,25 +33,31 @@ pub struct JobSpec {
     /// `critical` work is placed before `flex` work.
     #[serde(default)]
     pub tier: Tier,
-    /// The capacity group that the job is counted in.
+    /// The capacity group that the job is counted in; made like `name`.
     #[serde(default = "default_capacity_group")]
-    #[cfg_attr(feature = "describe", schemars(example = &"default"))]
+    #[cfg_attr(feature = "describe", schemars(regex(pattern = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"), example = &"default"))]
     pub capacity_group: String,
-    /// Free labels. They are shown, can be filtered by, and stand on the containers as `muster.label.<key>`.
+    /// Free labels, at most 64. They are shown, can be filtered by, and stand on the containers as `muster.label.<key>`. A key
+    /// is made of letters, digits, and `.`, `_`, `-`, `/` between them, and does not begin with `muster.`; a value is one line
+    /// of at most 256 characters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(example = BTreeMap::from([("team", "web")])))]
     pub labels: BTreeMap<String, String>,
 
     /// The image: `registry/name:tag` or `registry/name@sha256:…`. A tag is resolved to a digest when the plan is made, and
     /// stays on that digest until a commit changes this field.
     #[cfg_attr(feature = "describe", schemars(example = &"registry.example.com/shop/web:1.4.2"))]
     pub image: String,
-    /// Replaces the image's entrypoint.
+    /// Replaces the image's entrypoint. Entrypoint and command have at most 16 KiB together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(length(min = 1), example = ["/bin/server"]))]
     pub entrypoint: Option<Vec<String>>,
     /// Replaces the image's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(length(min = 1), example = ["sh", "-c", "echo hello"]))]
     pub command: Option<Vec<String>>,
-    /// Environment variables. `MUSTER_*` is set by Muster and cannot be written.
+    /// Environment variables, at most 32 KiB in all. Numbers, `true` and `false` have to be put in quotes. `MUSTER_*` is set
+    /// by Muster and cannot be written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "describe", schemars(example = BTreeMap::from([("LOG_LEVEL", "info")])))]
     pub env: BTreeMap<String, String>,
@@ -59,6 +66,7 @@ pub struct JobSpec {
     pub resources: Resources,
     /// Ports that the container listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 64)))]
     pub ports: Vec<Port>,
     /// Tells whether a task can serve. Without it a running task counts as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +80,7 @@ pub struct JobSpec {
     /// Where tasks may and should run.
     #[serde(default, skip_serializing_if = "Constraints::is_empty")]
     pub constraints: Constraints,
-    /// Time from the stop signal to the kill signal.
+    /// Time from the stop signal to the kill signal; at most 10 minutes.
     #[serde(default = "default_kill_grace")]
     pub kill_grace: Millis,
 
@@ -156,10 +164,10 @@ pub enum Tier {
 #[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
-    /// CPUs; fractions are allowed. Enforced as the container's CPU quota.
+    /// CPUs, at least 0.01; fractions are allowed. Enforced as the container's CPU quota.
     #[serde(default = "Resources::default_cpu")]
     pub cpu: CpuMillis,
-    /// Memory. A container that needs more is killed and says so (OOM).
+    /// Memory, at least 6MiB. A container that needs more is killed and says so (OOM).
     #[serde(default = "Resources::default_memory")]
     pub memory: Bytes,
     /// Disk for the container's own files and logs. Reserved on the host.
@@ -172,7 +180,7 @@ pub struct Resources {
     #[serde(default)]
     #[cfg_attr(feature = "describe", schemars(range(max = 16)))]
     pub gpu: u32,
-    /// Size of `/dev/shm`; it counts against the memory.
+    /// Size of `/dev/shm`, at least 64KiB; it counts against the memory and cannot be more, but for the default.
     #[serde(default = "Resources::default_shm")]
     pub shm: Bytes,
 }
@@ -379,7 +387,7 @@ pub struct Batch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "describe", schemars(example = &"2026-11-23"))]
     pub run: Option<String>,
-    /// An attempt that runs longer is stopped and has failed. It counts from the container's start.
+    /// An attempt that runs longer is stopped and has failed. It counts from the container's start; from 1 second to 10 days.
     #[serde(default = "Batch::default_runtime_limit")]
     pub runtime_limit: Millis,
     /// Whether an attempt that ran into `runtimeLimit` is retried.

@@ -3,10 +3,14 @@
 //! Reading and checking them is `muster-core`'s work (`specs`); here are only their shapes.
 
 mod constraint;
+#[cfg(feature = "describe")]
+pub mod describe;
 mod job;
 mod policy;
 mod probe;
 mod quantity;
+#[cfg(feature = "describe")]
+pub mod reference;
 mod retry;
 
 pub use constraint::*;

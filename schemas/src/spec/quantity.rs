@@ -15,8 +15,9 @@ impl fmt::Display for BadQuantity {
 }
 impl std::error::Error for BadQuantity {}
 
+/// Takes a text and nothing else, and says what it expects: a bare `256` is told what is missing.
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $expected:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -24,8 +25,17 @@ macro_rules! as_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
+                struct AsText;
+                impl de::Visitor<'_> for AsText {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(de::Error::custom)
+                    }
+                }
+                deserializer.deserialize_str(AsText)
             }
         }
     };
@@ -34,7 +44,7 @@ macro_rules! as_text {
 /// Bytes, written with a unit: `64MiB`, `2GiB`, `500MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub u64);
-as_text!(Bytes);
+as_text!(Bytes, "a size with its unit, such as 256MiB");
 
 const BYTE_UNITS: [(&str, u64); 9] = [
     ("KiB", 1 << 10),
@@ -63,7 +73,7 @@ impl fmt::Display for Bytes {
             ("MiB", 1 << 20),
             ("KiB", 1 << 10),
         ] {
-            if self.0 != 0 && self.0 % size == 0 {
+            if self.0 != 0 && self.0.is_multiple_of(size) {
                 return write!(f, "{}{unit}", self.0 / size);
             }
         }
@@ -104,7 +114,7 @@ impl fmt::Display for CpuMillis {
 
 impl Serialize for CpuMillis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 % 1000 == 0 {
+        if self.0.is_multiple_of(1000) {
             serializer.serialize_u32(self.0 / 1000)
         } else {
             serializer.serialize_f64(f64::from(self.0) / 1000.0)
@@ -114,27 +124,50 @@ impl Serialize for CpuMillis {
 
 impl<'de> Deserialize<'de> for CpuMillis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let cpus = f64::deserialize(deserializer)?;
-        let millis = (cpus * 1000.0).round();
-        // 1,024 CPUs is more than any host that Docker runs on has today.
-        if !(0.0..=1_024_000.0).contains(&millis) {
-            return Err(de::Error::custom(format!(
-                "`{cpus}` is not a number of CPUs: write one from 0.001 to 1024, such as 0.5"
-            )));
+        struct Cpus;
+        impl de::Visitor<'_> for Cpus {
+            type Value = CpuMillis;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of CPUs, such as 0.5")
+            }
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "what lies beyond f64's whole numbers is refused anyway"
+            )]
+            fn visit_u64<E: de::Error>(self, cpus: u64) -> Result<CpuMillis, E> {
+                self.visit_f64(cpus as f64)
+            }
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "negative numbers are refused anyway"
+            )]
+            fn visit_i64<E: de::Error>(self, cpus: i64) -> Result<CpuMillis, E> {
+                self.visit_f64(cpus as f64)
+            }
+            fn visit_f64<E: de::Error>(self, cpus: f64) -> Result<CpuMillis, E> {
+                let millis = (cpus * 1000.0).round();
+                // 1,024 CPUs is more than any host that Docker runs on has today.
+                if !(0.0..=1_024_000.0).contains(&millis) {
+                    return Err(E::custom(format!(
+                        "`{cpus}` is not a number of CPUs: write one from 0.01 to 1024, such as 0.5"
+                    )));
+                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked to lie in 0..=1,024,000"
+                )]
+                Ok(CpuMillis(millis as u32))
+            }
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked to lie in 0..=1,024,000"
-        )]
-        Ok(Self(millis as u32))
+        deserializer.deserialize_f64(Cpus)
     }
 }
 
 /// A length of time in milliseconds, written `500ms`, `10s`, `5m`, `1h30m`, `2d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub u64);
-as_text!(Millis);
+as_text!(Millis, "a length of time with its unit, such as 30s");
 
 impl Millis {
     /// So many seconds.
@@ -217,7 +250,7 @@ impl FromStr for Millis {
 /// Network bandwidth in megabits a second, written `100Mbps` or `2Gbps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mbps(pub u32);
-as_text!(Mbps);
+as_text!(Mbps, "a bandwidth with its unit, such as 100Mbps");
 
 impl fmt::Display for Mbps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,7 +292,7 @@ mod describe {
                     $title.into()
                 }
                 fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
+                    json_schema!({ "title": $title, "type": "string", "pattern": $pattern, "description": $what, "examples": [$($example),+] })
                 }
             }
         };
@@ -291,7 +324,7 @@ mod describe {
             "Cpus".into()
         }
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "number", "minimum": 0.001, "maximum": 1024, "description": "CPUs; fractions are allowed.", "examples": [0.25, 2] })
+            json_schema!({ "title": "CPUs", "type": "number", "minimum": 0.01, "maximum": 1024, "description": "A number of CPUs; fractions are allowed.", "examples": [0.25, 2] })
         }
     }
 }

@@ -1,1 +1,16 @@
-//! The vocabulary of Muster.
+//! The pure core of Muster: what the fleet is, and what should happen next.
+//!
+//! There is no IO here, no async, no clock, no randomness and no environment: time and new ids are arguments. The same code
+//! runs in production, in tests and in the simulator.
+//!
+//! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
+//! itself), [`decide`] (what follows), [`assign`] (what each host is to do).
+
+pub mod assign;
+pub mod decide;
+pub mod describe;
+pub mod fleet;
+pub mod guard;
+pub mod plan;
+pub mod specs;
+pub mod view;

@@ -12,6 +12,7 @@ mod ends;
 mod execute;
 mod facts;
 mod launch;
+pub mod link;
 mod logs;
 mod look;
 mod markers;
@@ -23,6 +24,7 @@ mod tend;
 pub(crate) mod testing;
 mod usage;
 
+pub use link::LinkState;
 pub use orders::OrdersError;
 pub use tend::run;
 
@@ -64,16 +66,6 @@ pub struct AgentConfig {
     pub gpus: u32,
     /// Containers at most.
     pub max_containers: u32,
-}
-
-/// Whether the agent is connected to its control plane. Each time that it is `Up` anew, the agent tells all that it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LinkState {
-    /// There is no connection.
-    #[default]
-    Down,
-    /// There is one.
-    Up,
 }
 
 /// Why an agent cannot work.

@@ -231,7 +231,7 @@ impl<R: Runtime> Agent<R> {
             usage: Before::new(),
             reading: false,
             facts,
-            link: LinkState::Down,
+            link: LinkState::Down { why: "it has not connected yet".to_owned() },
             hello_due: false,
             complete_due: false,
             hold_until: None,
@@ -271,7 +271,7 @@ impl<R: Runtime> Agent<R> {
                 },
                 changed = link.changed(), if link_open => match changed {
                     Ok(()) => {
-                        let state = *link.borrow_and_update();
+                        let state = link.borrow_and_update().clone();
                         self.on_link(state);
                     }
                     Err(_) => link_open = false,
@@ -394,14 +394,16 @@ impl<R: Runtime> Agent<R> {
     }
 
     fn on_link(&mut self, state: LinkState) {
-        self.link = state;
-        match state {
+        match &state {
             LinkState::Up => {
                 self.hello_due = true;
                 self.complete_due = true;
             }
-            LinkState::Down => {}
+            LinkState::Down { why } | LinkState::Refused { why } => {
+                tracing::debug!(why, "not connected; containers run on");
+            }
         }
+        self.link = state;
         self.logs.close_all();
     }
 

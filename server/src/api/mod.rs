@@ -1,1 +1,26 @@
-//! The public API: queries, commands, watch, metrics and the console's files.
+//! The public API: queries, commands, the watch, logs, metrics, and the console's files.
+//!
+//! Nothing is decided here. Reads look at the fleet under its lock and answer with `muster_core::view`; commands go to the
+//! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
+//! there is to know of HTTP is in here.
+//!
+//! Read in this order: [`state`], [`auth`], [`routes`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
+
+pub mod auth;
+pub mod console;
+pub mod idempotency;
+pub mod logs;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod query;
+pub mod routes;
+pub mod server;
+pub mod state;
+pub mod watch;
+
+pub use server::{router, serve};
+pub use state::{
+    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery,
+    TaskHistoryQuery,
+};

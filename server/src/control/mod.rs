@@ -1,1 +1,19 @@
 //! The control loop: the only writer of the fleet.
+//!
+//! The loop owns a fleet of its own. It takes inputs, lets the core decide, appends the events in one durable batch, and only
+//! then shows them: readers, watchers and agents see nothing that is not on disk. If the journal cannot be written the loop
+//! ends, and with it the process: what it had decided was shown to nobody, the containers run on, and the next start goes on
+//! from what is durable.
+
+mod agents;
+mod cell;
+mod handle;
+mod process;
+mod revisions;
+mod writer;
+
+pub use cell::RunningCell;
+pub use handle::{CommandError, ControlHandle, ServeInfo};
+pub use process::{ServeConfig, serve};
+pub use revisions::follow_repository;
+pub use writer::{ControlError, Started, run, start};

@@ -1,1 +1,232 @@
-//! Git remotes: the only room that names `git2`.
+//! Git remotes: a branch's head becomes a revision with its spec files. The only room that names `git2`.
+//!
+//! Files are read from git's objects, never from a checkout, so nothing that a commit holds is ever laid out as a path on
+//! this machine. A repository on this machine is read where it is; any other is fetched into a bare mirror first.
+//!
+//! What a single entry has against it is a diagnostic, and the others go on. What makes the revision as a whole one not to
+//! follow is a [`RepositoryTrouble`], and the last good state holds. This room never decides what a missing file means.
+
+mod entries;
+mod poller;
+mod remote;
+
+pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
+pub use poller::Poller;
+
+use git2::{Oid, Repository};
+use jiff::Timestamp;
+use muster_core::specs::SpecFile;
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::CommitId;
+use muster_schemas::plan::{Diagnostic, Revision};
+use std::path::PathBuf;
+
+/// Where the specs come from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// A path on this machine (or `file://…`), `https://…`, `ssh://…` or `user@host:path`. For https, a user and token may
+    /// stand in it, as in `https://user:token@host/path`; [`Remote::shown_url`] leaves the token out.
+    pub url: String,
+    /// The branch that is followed.
+    pub branch: String,
+    /// The private key for ssh; without it the ssh agent is asked.
+    pub ssh_key: Option<PathBuf>,
+    /// Where the bare mirror of a repository on another machine is kept. It is a cache: it may be removed at any time.
+    pub mirror: PathBuf,
+}
+
+/// What a branch's head holds.
+pub struct Reading {
+    /// The head.
+    pub revision: Revision,
+    /// The spec files, in the order of their paths.
+    pub files: Vec<SpecFile>,
+    /// Entries that were not read. One may be a directory (a submodule, a symbolic link, one that is nested too deep or has a
+    /// name that no path may have): then it stands for every document below it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads the head of the followed branch. It blocks, for as long as a fetch takes.
+///
+/// `applied` is the revision that holds now: a head that does not descend from it (a force-push, another repository, an old
+/// copy) is trouble, also where the mirror has never heard of it.
+///
+/// # Errors
+/// What makes the repository, or its head, one that must not be followed.
+pub fn read(remote: &Remote, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
+    let head = head(remote)?;
+    head.check_descends_from(applied)?;
+    head.reading()
+}
+
+/// The head of the followed branch, with the repository that has its objects.
+pub(crate) struct Head {
+    repository: Repository,
+    commit: Oid,
+}
+
+/// Finds the head, and fetches it where the repository is on another machine.
+pub(crate) fn head(remote: &Remote) -> Result<Head, RepositoryTrouble> {
+    let (repository, commit) = remote::open(remote)?;
+    Ok(Head { repository, commit })
+}
+
+impl Head {
+    /// The commit.
+    pub(crate) fn commit(&self) -> CommitId {
+        CommitId(self.commit.to_string())
+    }
+
+    /// Whether history goes on from the applied revision.
+    pub(crate) fn check_descends_from(
+        &self,
+        applied: Option<&CommitId>,
+    ) -> Result<(), RepositoryTrouble> {
+        let Some(applied) = applied else {
+            return Ok(());
+        };
+        let unrelated = || RepositoryTrouble::UnrelatedHistory {
+            commit: self.commit(),
+            applied: applied.clone(),
+        };
+        let ancestor = Oid::from_str(applied.as_str()).map_err(|_| unrelated())?;
+        if ancestor == self.commit {
+            return Ok(());
+        }
+        if self.repository.find_commit(ancestor).is_err() {
+            return Err(unrelated());
+        }
+        match self.repository.graph_descendant_of(self.commit, ancestor) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(unrelated()),
+            Err(error) => Err(self.unreadable(format!(
+                "its history cannot be followed: {}",
+                error.message()
+            ))),
+        }
+    }
+
+    /// Reads the revision and its files.
+    pub(crate) fn reading(&self) -> Result<Reading, RepositoryTrouble> {
+        let commit = self
+            .repository
+            .find_commit(self.commit)
+            .map_err(|error| self.unreadable(error.message().to_owned()))?;
+        let author = commit.author();
+        let revision = Revision {
+            commit: self.commit(),
+            author: format!(
+                "{} <{}>",
+                readable(author.name_bytes()),
+                readable(author.email_bytes())
+            ),
+            subject: readable(commit.summary_bytes().unwrap_or_default()),
+            // A commit can claim any time at all; one beyond what a timestamp holds is as good as none.
+            committed_at: Timestamp::from_second(commit.time().seconds())
+                .unwrap_or(Timestamp::UNIX_EPOCH),
+        };
+        let (files, diagnostics) = entries::read(&self.repository, commit.tree_id())
+            .map_err(|message| self.unreadable(message))?;
+        Ok(Reading {
+            revision,
+            files,
+            diagnostics,
+        })
+    }
+
+    fn unreadable(&self, message: String) -> RepositoryTrouble {
+        RepositoryTrouble::Unreadable {
+            commit: self.commit(),
+            message,
+        }
+    }
+}
+
+impl std::fmt::Debug for Remote {
+    /// Without a token that may stand in the address.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote")
+            .field("url", &self.shown_url())
+            .field("branch", &self.branch)
+            .field("ssh_key", &self.ssh_key)
+            .field("mirror", &self.mirror)
+            .finish()
+    }
+}
+
+impl Remote {
+    /// The address without a password or token in it, for people and logs.
+    pub fn shown_url(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else {
+            return self.url.clone();
+        };
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let Some((user, host)) = authority.rsplit_once('@') else {
+            return self.url.clone();
+        };
+        match user.split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}@{host}{path}"),
+            // A lone user with https is a token more often than a name; with ssh it is a name.
+            None if scheme.starts_with("http") => format!("{scheme}://{host}{path}"),
+            None => self.url.clone(),
+        }
+    }
+}
+
+/// Names and subjects longer than this are cut: they go into every plan and onto every page.
+const MAX_WORDS: usize = 200;
+
+/// Text of a commit as people may read it: whatever its bytes are, on one line, without what would steer a terminal.
+fn readable(bytes: &[u8]) -> String {
+    // Decoding is bounded as well: a message may be megabytes long.
+    let bytes = &bytes[..bytes.len().min(MAX_WORDS * 4)];
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .take(MAX_WORDS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_not_shown() {
+        for (url, shown) in [
+            ("/srv/specs.git", "/srv/specs.git"),
+            ("file:///srv/specs.git", "file:///srv/specs.git"),
+            ("git@example.com:specs.git", "git@example.com:specs.git"),
+            (
+                "ssh://git@example.com/specs.git",
+                "ssh://git@example.com/specs.git",
+            ),
+            ("https://example.com/a@b", "https://example.com/a@b"),
+            (
+                "https://ann:s3cret@example.com/specs",
+                "https://ann@example.com/specs",
+            ),
+            (
+                "https://s3cret@example.com/specs",
+                "https://example.com/specs",
+            ),
+            ("https://ann:p@ss@example.com", "https://ann@example.com"),
+        ] {
+            let remote = Remote {
+                url: url.into(),
+                branch: "main".into(),
+                ssh_key: None,
+                mirror: PathBuf::new(),
+            };
+            assert_eq!(remote.shown_url(), shown);
+            assert!(!format!("{remote:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_commits_text_cannot_steer_a_terminal() {
+        assert_eq!(readable(b"Fix\x1b[31m it\xff"), "Fix [31m it\u{fffd}");
+        assert_eq!(readable("ä".repeat(5_000).as_bytes()).chars().count(), 200);
+    }
+}

@@ -1,0 +1,466 @@
+//! The reference of the specs for people: `docs/specs.md`, made from the same descriptions as the schemas.
+
+use super::describe;
+use super::{
+    Batch, Capacity, ConstraintSet, Constraints, DelayedRetry, ExecProbe, ExponentialBackoffRetry,
+    HttpProbe, ImmediateRetry, JobSpec, PolicySpec, Port, Probe, Resources, Rollout, Security,
+    Service, TcpProbe,
+};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// The reference, in Markdown.
+pub fn reference() -> String {
+    let job = describe::job();
+    let policy = describe::policy();
+    let probe = &job["properties"]["readiness"];
+    let retry = &job["properties"]["batch"]["properties"]["retry"];
+    let hard = &job["properties"]["constraints"]["properties"]["hard"];
+    let mut page = INTRODUCTION.to_owned();
+
+    section(&mut page, "Job", "", JOB_INTRODUCTION);
+    table(&mut page, &["apiVersion", "kind"], "", &job);
+    rows(&mut page, "", &job, &fields_of::<JobSpec>());
+    section(
+        &mut page,
+        "Resources",
+        "resources",
+        "What each task needs. A task is placed only where all of it is free.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Resources>(),
+        "resources.",
+        &job["properties"]["resources"],
+    );
+    section(
+        &mut page,
+        "Ports",
+        "ports",
+        "Each item of the list has these fields.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Port>(),
+        "ports[].",
+        &job["properties"]["ports"]["items"],
+    );
+    section(
+        &mut page,
+        "Service",
+        "service",
+        "A service has so many tasks, which run until they are replaced.",
+    );
+    let service = &job["properties"]["service"];
+    table(&mut page, &fields_of::<Service>(), "service.", service);
+    rows(
+        &mut page,
+        "service.capacity.",
+        &service["properties"]["capacity"],
+        &fields_of::<Capacity>(),
+    );
+    rows(
+        &mut page,
+        "service.rollout.",
+        &service["properties"]["rollout"],
+        &fields_of::<Rollout>(),
+    );
+    section(
+        &mut page,
+        "Batch",
+        "batch",
+        "A batch job has so many tasks, which each finish once.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Batch>(),
+        "batch.",
+        &job["properties"]["batch"],
+    );
+    section(
+        &mut page,
+        "Probes",
+        "readiness` and `liveness",
+        "Questions that are asked of a container again and again: exactly one of `http`, `tcp` and `exec`.",
+    );
+    table(&mut page, &fields_of::<Probe>(), "", probe);
+    rows(
+        &mut page,
+        "http.",
+        &probe["properties"]["http"],
+        &fields_of::<HttpProbe>(),
+    );
+    rows(
+        &mut page,
+        "tcp.",
+        &probe["properties"]["tcp"],
+        &fields_of::<TcpProbe>(),
+    );
+    rows(
+        &mut page,
+        "exec.",
+        &probe["properties"]["exec"],
+        &fields_of::<ExecProbe>(),
+    );
+    section(
+        &mut page,
+        "Retry policies",
+        "service.retry` and `batch.retry",
+        "How the next attempt follows one that ended by itself: exactly one of `immediate`, `delayed` and \
+         `exponentialBackoff`. Without it: `exponentialBackoff: {initial: 1s, max: 5m}`. Starts that fail through no fault of \
+         the job (its host went, the registry was away) use the same delays and are not counted.",
+    );
+    heading(&mut page);
+    for (word, fields) in [
+        ("immediate", fields_of::<ImmediateRetry>()),
+        ("delayed", fields_of::<DelayedRetry>()),
+        ("exponentialBackoff", fields_of::<ExponentialBackoffRetry>()),
+    ] {
+        let choice = retry["oneOf"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|choice| choice["properties"].get(word));
+        if let Some(choice) = choice {
+            rows(&mut page, &format!("{word}."), choice, &fields);
+        }
+    }
+    section(
+        &mut page,
+        "Security",
+        "security",
+        text(&job["properties"]["security"], "description"),
+    );
+    table(
+        &mut page,
+        &fields_of::<Security>(),
+        "security.",
+        &job["properties"]["security"],
+    );
+    section(
+        &mut page,
+        "Constraints",
+        "constraints",
+        "Where tasks may and should run. `hard` and `soft` have the same fields.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Constraints>(),
+        "constraints.",
+        &job["properties"]["constraints"],
+    );
+    rows(
+        &mut page,
+        "constraints.hard.",
+        hard,
+        &fields_of::<ConstraintSet>(),
+    );
+    section(
+        &mut page,
+        "Policy",
+        "",
+        "What automation may do unattended. A repository holds at most one; without one, the defaults hold.",
+    );
+    table(&mut page, &["apiVersion", "kind"], "", &policy);
+    rows(&mut page, "", &policy, &fields_of::<PolicySpec>());
+    page.push_str(EXAMPLES);
+    page
+}
+
+fn section(page: &mut String, title: &str, field: &str, about: &str) {
+    let level = if field.is_empty() { "##" } else { "###" };
+    let field = if field.is_empty() {
+        String::new()
+    } else {
+        format!(" (`{field}`)")
+    };
+    write!(page, "\n{level} {title}{field}\n\n{about}\n\n").ok();
+}
+
+fn heading(page: &mut String) {
+    page.push_str("| field | type | default | meaning |\n| --- | --- | --- | --- |\n");
+}
+
+fn table(page: &mut String, fields: &[&str], prefix: &str, schema: &Value) {
+    heading(page);
+    rows(page, prefix, schema, fields);
+}
+
+fn rows(page: &mut String, prefix: &str, schema: &Value, fields: &[&str]) {
+    for field in fields {
+        let about = &schema["properties"][field];
+        let required = schema["required"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| name == field));
+        let default = match about.get("default") {
+            Some(value) if value.is_object() => "see below".to_owned(),
+            Some(value) => format!(
+                "`{}`",
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            ),
+            None if required => "**required**".to_owned(),
+            None => "–".to_owned(),
+        };
+        let mut meaning = text(about, "description")
+            .replace("\n\n", " ")
+            .replace('|', "\\|");
+        // Amounts with a unit are explained once, above.
+        let amount = about["title"].is_string();
+        if !amount
+            && let Some(example) = about["examples"]
+                .as_array()
+                .and_then(|examples| examples.first())
+        {
+            write!(
+                meaning,
+                " Example: `{}`.",
+                example
+                    .as_str()
+                    .map_or_else(|| example.to_string(), str::to_owned)
+            )
+            .ok();
+        }
+        writeln!(
+            page,
+            "| `{prefix}{field}` | {} | {default} | {meaning} |",
+            type_of(about)
+        )
+        .ok();
+    }
+}
+
+fn text<'a>(schema: &'a Value, field: &str) -> &'a str {
+    schema[field].as_str().unwrap_or_default()
+}
+
+/// A field's type in words.
+fn type_of(schema: &Value) -> String {
+    if let Some(word) = schema["const"].as_str() {
+        return format!("`{word}`");
+    }
+    let words = |choices: &Value| -> Vec<String> {
+        let choices = choices.as_array().into_iter().flatten();
+        choices
+            .filter_map(|choice| {
+                Some(format!(
+                    "`{}`",
+                    choice.as_str().or(choice["const"].as_str())?
+                ))
+            })
+            .collect()
+    };
+    for choices in [&schema["enum"], &schema["oneOf"]] {
+        let words = words(choices);
+        if !words.is_empty() {
+            return words.join(", ");
+        }
+    }
+    if schema["anyOf"].is_array() {
+        return "port name or number".to_owned();
+    }
+    let between = |noun: &str| match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+        (Some(least), Some(most)) => format!("{noun}, {least} to {most}"),
+        (Some(least), None) if least > 0.0 => format!("{noun}, at least {least}"),
+        (Some(_) | None, None) => noun.to_owned(),
+        (None, Some(most)) => format!("{noun}, at most {most}"),
+    };
+    match text(schema, "type") {
+        "string" => match text(schema, "title") {
+            "" => "text".to_owned(),
+            title => title.to_lowercase(),
+        },
+        "integer" => between("whole number"),
+        "number" => between("number"),
+        "boolean" => "`true`, `false`".to_owned(),
+        "array" => match text(&schema["items"], "type") {
+            "string" => match type_of(&schema["items"]) {
+                words if words.starts_with('`') => format!("list of {words}"),
+                _ => "list of texts".to_owned(),
+            },
+            _ => match type_of(&schema["items"]) {
+                words if words.starts_with('`') => format!("list of {words}"),
+                _ => "list".to_owned(),
+            },
+        },
+        "object" if schema["additionalProperties"].is_object() => "texts by name".to_owned(),
+        _ => "mapping".to_owned(),
+    }
+}
+
+/// The fields of a type, in the order in which it declares them: JSON objects forget it.
+fn fields_of<T: DeserializeOwned>() -> Vec<&'static str> {
+    match T::deserialize(AskFields) {
+        Ok(_) => Vec::new(),
+        Err(Fields(fields)) => fields.to_vec(),
+    }
+}
+
+/// A deserializer that gives nothing but the names it is asked for.
+struct AskFields;
+
+#[derive(Debug)]
+struct Fields(&'static [&'static str]);
+
+impl std::fmt::Display for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+impl std::error::Error for Fields {}
+impl serde::de::Error for Fields {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Fields(&[])
+    }
+}
+
+impl<'de> Deserializer<'de> for AskFields {
+    type Error = Fields;
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fields> {
+        Err(Fields(&[]))
+    }
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Fields> {
+        Err(Fields(fields))
+    }
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+const INTRODUCTION: &str = "\
+<!-- This page is generated. Change the comments in schemas/src/spec/ and run `MUSTER_UPDATE=1 cargo test -p muster --test schemas`. -->
+# Specs
+
+A repository of specs holds YAML files, `*.yaml` or `*.yml`, in any folders; what lies below a name that begins with a dot is
+not read. A file holds one or more documents, with `---` between them. Each document begins with `apiVersion: muster/v1`,
+`kind:` and `name:`.
+
+A document that does not hold never stops the others and never counts as removed: its job stays as it is, and the console says
+what is wrong and where. `muster validate PATH…` says the same before you push.
+
+What is read is YAML 1.2 without anchors, aliases, merge keys, tags and directives: a spec says everything where it stands. A
+field that is not known is an error, and so are a field that is written twice and a field without a value. Text that looks like
+a number, `true`, `false` or `null` has to be put in quotes. Files are UTF-8 and at most 1 MiB long.
+
+Amounts are written with their unit:
+
+| type | how it is written |
+| --- | --- |
+| size | a whole number and `B`, `KB`, `MB`, `GB`, `TB`, `KiB`, `MiB`, `GiB` or `TiB`: `256MiB`, `2GiB` |
+| duration | whole numbers and `ms`, `s`, `m`, `h` or `d`, from large to small: `500ms`, `30s`, `1h30m` |
+| bandwidth | a whole number and `Mbps` or `Gbps`: `100Mbps` |
+| CPUs | a number without a unit: `0.25`, `2` |
+
+Editors complete and check specs by the JSON Schemas in `schemas/json/`: begin a file with
+`# yaml-language-server: $schema=` and the path of `muster.schema.json`.
+";
+
+const JOB_INTRODUCTION: &str = "\
+What one job asks for: a service or a batch job. Exactly one of `service` and `batch` is written. A job is known by its `name`,
+not by the file that it stands in.";
+
+const EXAMPLES: &str = r#"
+## Examples
+
+### A service
+
+Three tasks; a change of the image replaces them one by one, and three stay healthy meanwhile.
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: shop-web
+app: shop
+stack: prod
+owner: shop-team@example.com
+tier: critical
+labels:
+  team: shop
+image: registry.example.com/shop/web:1.4.2
+env:
+  LOG_LEVEL: info
+  WORKERS: "4"
+resources:
+  cpu: 0.5
+  memory: 512MiB
+ports:
+  - name: http
+    port: 8080
+readiness:
+  http: {port: http, path: /healthz}
+liveness:
+  http: {port: http, path: /healthz}
+  initialDelay: 10s
+  interval: 10s
+constraints:
+  soft: {uniqueHost: true}
+killGrace: 30s
+service:
+  capacity: {min: 2, desired: 3, max: 10}
+  rollout: {maxSurge: 1, maxUnavailable: 0, minHealthyTime: 10s}
+```
+
+### A batch job
+
+Twenty tasks, each told its part by `MUSTER_TASK_INDEX`. Change `run` to run it again.
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: nightly-report
+owner: data-team@example.com
+image: registry.example.com/data/report:2026-11
+command: ["report", "--parts", "20"]
+resources: {cpu: 2, memory: 4GiB, disk: 10GiB}
+batch:
+  size: 20
+  run: "2026-11-23"
+  runtimeLimit: 2h
+  retry:
+    exponentialBackoff: {initial: 5s, max: 5m, retries: 3}
+```
+
+### Two documents in one file
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: cache
+owner: shop-team@example.com
+image: registry.example.com/shop/cache:7.2
+security:
+  user: "999:999"
+service:
+  capacity: {desired: 1}
+  retry:
+    delayed: {delay: 5s}
+---
+apiVersion: muster/v1
+kind: Job
+name: cache-warmer
+owner: shop-team@example.com
+image: registry.example.com/shop/cache-warmer:1.0
+liveness:
+  exec: {command: ["/bin/check"]}
+batch:
+  retry:
+    immediate: {retries: 1}
+```
+
+### A policy
+
+```yaml
+apiVersion: muster/v1
+kind: Policy
+name: default
+prune: false
+```
+"#;

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# bench.sh [ROUNDS]: the core's decisions by `cargo bench`, then push to running
+# against a private stack, through git and the public API alone.
+. "$(dirname "$0")/need.sh"
+. "$(dirname "$0")/stack.sh"
+
+cd "$root"
+"$root/scripts/setup-docker.sh"
+"$root/scripts/registry.sh" start
+"$root/scripts/images.sh"
+"$root/scripts/build.sh"
+if compgen -G 'server/core/benches/*.rs' >/dev/null; then cargo bench -p muster-core --benches; fi
+"$root/scripts/bench-push.sh" "$@"

@@ -1,0 +1,265 @@
+//! What follows from the fleet as it is, and from what comes in.
+//!
+//! A decision is a [`Draft`]: the fleet with the events that follow applied as they are said, so that each part sees what the
+//! parts before it decided. [`take`] turns an input into events; [`follow`] then says what follows from the fleet as it now
+//! is, until nothing more does. Both are deterministic: time and ids are arguments.
+
+pub mod lifecycle;
+mod observe;
+mod retire;
+mod revision;
+pub mod scale;
+pub mod schedule;
+
+use crate::fleet::Fleet;
+use crate::plan::PlanInput;
+use jiff::Timestamp;
+use muster_schemas::event::{Event, Record, RepositoryTrouble};
+use muster_schemas::ids::{CellName, HostId, TaskId};
+use muster_schemas::state::{Actor, HostFacts, StopReason};
+use muster_schemas::wire::Report;
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The fleet with events that are not durable yet.
+pub struct Draft<'a> {
+    /// The fleet, with the records so far applied.
+    pub fleet: &'a mut Fleet,
+    /// Now.
+    pub now: Timestamp,
+    epoch: u64,
+    new_id: &'a mut (dyn FnMut() -> Uuid + Send),
+    records: Vec<Record>,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft on `fleet` at `now` by the leadership `epoch`.
+    pub fn new(
+        fleet: &'a mut Fleet,
+        now: Timestamp,
+        epoch: u64,
+        new_id: &'a mut (dyn FnMut() -> Uuid + Send),
+    ) -> Self {
+        Self {
+            fleet,
+            now,
+            epoch,
+            new_id,
+            records: Vec::new(),
+        }
+    }
+
+    /// Says an event and applies it.
+    pub fn say(&mut self, actor: Actor, event: Event) {
+        let record = Record {
+            seq: self.fleet.seq + 1,
+            at: self.now,
+            epoch: self.epoch,
+            actor,
+            event,
+        };
+        self.fleet.apply(&record);
+        self.records.push(record);
+    }
+
+    /// The events so far, in order.
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+
+    fn id(&mut self) -> Uuid {
+        (self.new_id)()
+    }
+}
+
+pub(crate) fn automation(room: &str) -> Actor {
+    Actor::Automation(room.to_owned())
+}
+
+/// What comes in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A control plane takes the leadership, with the draft's epoch.
+    Lead {
+        /// The cell's name.
+        cell: CellName,
+        /// The control plane's version.
+        version: String,
+    },
+    /// A revision was read.
+    Revision(Box<PlanInput>),
+    /// The repository is in trouble.
+    Trouble(RepositoryTrouble),
+    /// A machine enrols under a name.
+    Enrol {
+        /// The name.
+        name: String,
+    },
+    /// A host's agent has connected.
+    Connected {
+        /// The host.
+        host: HostId,
+        /// Its facts.
+        facts: Box<HostFacts>,
+    },
+    /// A host's agent has not been heard of for too long, or its connection ended.
+    Silent {
+        /// The host.
+        host: HostId,
+    },
+    /// A host's facts.
+    Facts {
+        /// The host.
+        host: HostId,
+        /// The facts.
+        facts: Box<HostFacts>,
+    },
+    /// A host's report.
+    Report {
+        /// The host.
+        host: HostId,
+        /// The report.
+        report: Box<Report>,
+    },
+    /// A person's command.
+    Command {
+        /// Who.
+        actor: Actor,
+        /// What.
+        command: Command,
+    },
+}
+
+/// What a person can ask for beside git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Stop a task's current attempt. A service's task goes on with a new one, a batch task is finished.
+    StopTask {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
+    /// Stop everything and start nothing until the next leadership.
+    TakeDown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an input led to, for who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It was taken.
+    Taken,
+    /// The host that enrolled.
+    Enrolled(HostId),
+}
+
+/// Why an input was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// No such host.
+    #[error("host {0} is not known in this cell; enrol it again with a new token")]
+    UnknownHost(HostId),
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// The task has no container to stop.
+    #[error("task `{task}` is {state}: there is no container to stop")]
+    NothingToStop {
+        /// The task.
+        task: TaskId,
+        /// Its state.
+        state: &'static str,
+    },
+    /// A name that a host cannot have.
+    #[error("`{0}` cannot be a host's name: use 1 to 253 letters, digits, dots and hyphens")]
+    BadHostName(String),
+}
+
+/// Takes one input.
+///
+/// # Errors
+///
+/// A [`Refusal`] says why the input was not taken; then it changed nothing.
+pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
+    match input {
+        Input::Lead { cell, version } => {
+            draft.say(
+                automation("control"),
+                Event::LeadershipTaken { cell, version },
+            );
+        }
+        Input::Revision(input) => revision::take_revision(draft, &input),
+        Input::Trouble(trouble) => revision::take_trouble(draft, trouble),
+        Input::Enrol { name } => return observe::enrol(draft, name),
+        Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
+        Input::Silent { host } => observe::silent(draft, host)?,
+        Input::Facts { host, facts } => observe::facts(draft, host, *facts)?,
+        Input::Report { host, report } => observe::report(draft, host, *report)?,
+        Input::Command { actor, command } => take_command(draft, actor, command)?,
+    }
+    Ok(Answer::Taken)
+}
+
+fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result<(), Refusal> {
+    match command {
+        Command::TakeDown { reason } => {
+            if !draft.fleet.down {
+                draft.say(actor, Event::CellTakenDown { reason });
+            }
+            Ok(())
+        }
+        Command::StopTask { task: id, reason } => {
+            let task = draft
+                .fleet
+                .task(&id)
+                .ok_or_else(|| Refusal::UnknownTask(id.clone()))?;
+            let state = draft.fleet.task_state(task).word();
+            let attempt = draft
+                .fleet
+                .current_attempt(task)
+                .filter(|attempt| attempt.stop.is_none())
+                .ok_or(Refusal::NothingToStop { task: id, state })?
+                .id;
+            scale::order_stop(draft, attempt, StopReason::Asked { message: reason }, actor);
+            Ok(())
+        }
+    }
+}
+
+/// Says what follows from the fleet as it is, and when to ask again if nothing comes in before.
+pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
+    lifecycle::follow_ends(draft);
+    lifecycle::order_due_stops(draft);
+    if !draft.fleet.down {
+        scale::follow_jobs(draft);
+        schedule::place_queued(draft);
+    }
+    retire::follow_retention(draft);
+    next_due(draft.fleet, draft.now)
+}
+
+/// The earliest time after `now` at which something becomes due by itself.
+fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
+    let queued = fleet
+        .jobs
+        .values()
+        .flat_map(|job| job.tasks.values())
+        .filter_map(|task| match &task.phase {
+            crate::fleet::TaskPhase::Queued { not_before, .. } => Some(*not_before),
+            crate::fleet::TaskPhase::Active { .. } | crate::fleet::TaskPhase::Finished { .. } => {
+                None
+            }
+        });
+    let settling = fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.ended.is_none())
+        .filter_map(|attempt| {
+            let service = fleet.jobs.get(&attempt.task.job)?.spec().service.as_ref()?;
+            Some(attempt.healthy_since? + service.rollout.min_healthy_time.signed())
+        });
+    queued.chain(settling).filter(|due| *due > now).min()
+}

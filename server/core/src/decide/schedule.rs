@@ -1,0 +1,431 @@
+//! Which host takes which queued task, and why not another.
+//!
+//! One function ([`Room::refuses`]) says whether a host can take a task; placement and the answer to "why not here?" both
+//! come from it, so they never disagree. Of the hosts that can, the one with the best [`Score`] is chosen: what is critical or
+//! a service is spread, and so is all the rest for now.
+
+use super::{Draft, automation};
+use crate::fleet::{Fleet, Host, Job, TaskPhase, add_resources};
+use jiff::{SignedDuration, Timestamp};
+use muster_schemas::event::Event;
+use muster_schemas::ids::{AttemptId, HostId, JobId, TaskId};
+use muster_schemas::spec::{ConstraintSet, JobSpec, Tier};
+use muster_schemas::state::{Blocked, BlockedBy, HostRefusal, HostResources, ResourceKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
+
+/// So many launches may be under way on one host: a Docker engine starts some ten containers a second, and a longer line in
+/// front of one engine only hides from the scheduler that another host would be quicker.
+pub const LAUNCHES_AT_ONCE: u32 = 32;
+
+/// A blocked task tells its reasons again after this time at the soonest, and only if they are others.
+const BLOCKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// At most so many host names are given as examples of a reason.
+const EXAMPLES: usize = 5;
+
+/// What a host has left, and who is on it, while placements are being made.
+pub struct Room<'a> {
+    host: &'a Host,
+    taken: HostResources,
+    ports: BTreeSet<u16>,
+    launching: u32,
+    /// Tasks of each job on the host, and whether that job wants the host for itself.
+    jobs: BTreeMap<JobId, (u32, bool)>,
+}
+
+/// All hosts, with what they have left.
+pub struct Rooms<'a> {
+    rooms: BTreeMap<HostId, Room<'a>>,
+}
+
+impl<'a> Rooms<'a> {
+    /// The rooms of the fleet as it is.
+    pub fn of(fleet: &'a Fleet) -> Self {
+        let mut rooms: BTreeMap<HostId, Room<'a>> = fleet
+            .hosts
+            .values()
+            .map(|host| {
+                let room = Room {
+                    host,
+                    taken: HostResources::default(),
+                    ports: BTreeSet::new(),
+                    launching: 0,
+                    jobs: BTreeMap::new(),
+                };
+                (host.id, room)
+            })
+            .collect();
+        for attempt in fleet
+            .attempts
+            .values()
+            .filter(|attempt| attempt.ended.is_none())
+        {
+            let Some(room) = rooms.get_mut(&attempt.host) else {
+                continue;
+            };
+            let Some(job) = fleet.jobs.get(&attempt.task.job) else {
+                continue;
+            };
+            let Some(version) = job.versions.get(&attempt.version) else {
+                continue;
+            };
+            room.take(&version.spec, attempt.is_launching());
+        }
+        Self { rooms }
+    }
+
+    /// Tasks of the job in each zone where a task of it could be at all.
+    fn zone_counts(&self, spec: &JobSpec) -> BTreeMap<&'a str, u32> {
+        let mut counts = BTreeMap::new();
+        for room in self.rooms.values() {
+            let Some(facts) = &room.host.facts else {
+                continue;
+            };
+            if room.host.connected && room.hard_refusal(&spec.constraints.hard).is_none() {
+                let here = room.jobs.get(&spec.name).map_or(0, |(count, _)| *count);
+                *counts.entry(facts.zone.as_str()).or_insert(0) += here;
+            }
+        }
+        counts
+    }
+
+    /// The best host for a task of `spec`, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// The reasons of all hosts, when none can take it.
+    pub fn choose(&self, spec: &JobSpec) -> Result<HostId, Blocked> {
+        let zones = self.zone_counts(spec);
+        let mut best: Option<(Score, HostId)> = None;
+        let mut refusals: Vec<(HostRefusal, &str)> = Vec::new();
+        for (id, room) in &self.rooms {
+            match room.refuses(spec, &zones) {
+                Some(refusal) => refusals.push((refusal, room.host.name.as_str())),
+                None => {
+                    let score = room.score(spec, &zones);
+                    if best.as_ref().is_none_or(|(known, _)| score < *known) {
+                        best = Some((score, *id));
+                    }
+                }
+            }
+        }
+        best.map(|(_, id)| id).ok_or_else(|| summarise(refusals))
+    }
+
+    fn take(&mut self, host: HostId, spec: &JobSpec) {
+        if let Some(room) = self.rooms.get_mut(&host) {
+            room.take(spec, true);
+        }
+    }
+}
+
+/// Lower is better; earlier fields count first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    /// Soft constraints that are not met.
+    soft_unmet: u32,
+    /// Tasks of the job in the host's zone.
+    in_zone: u32,
+    /// Tasks of the job on the host.
+    on_host: u32,
+    /// What would be taken of its scarcest resource, in thousandths.
+    fullness: u64,
+}
+
+impl Room<'_> {
+    fn take(&mut self, spec: &JobSpec, launching: bool) {
+        add_resources(&mut self.taken, spec);
+        self.ports
+            .extend(spec.ports.iter().filter_map(|port| port.host_port));
+        self.launching += u32::from(launching);
+        let exclusive = spec.constraints.hard.exclusive_host;
+        let entry = self.jobs.entry(spec.name.clone()).or_insert((0, exclusive));
+        entry.0 += 1;
+        entry.1 |= exclusive;
+    }
+
+    /// Why the host cannot take a task of `spec`; none if it can.
+    pub fn refuses(&self, spec: &JobSpec, zones: &BTreeMap<&str, u32>) -> Option<HostRefusal> {
+        if !self.host.connected {
+            return Some(HostRefusal::Unreachable);
+        }
+        let Some(facts) = &self.host.facts else {
+            return Some(HostRefusal::NotReady {
+                message: "its agent has not told its resources yet".to_owned(),
+            });
+        };
+        if let Some(message) = &facts.not_ready {
+            return Some(HostRefusal::NotReady {
+                message: message.clone(),
+            });
+        }
+        if let Some(refusal) = self.hard_refusal(&spec.constraints.hard) {
+            return Some(refusal);
+        }
+        if let Some((job, _)) = self
+            .jobs
+            .iter()
+            .find(|(job, (_, exclusive))| *exclusive && **job != spec.name)
+        {
+            return Some(HostRefusal::TakenExclusively { job: job.clone() });
+        }
+        if spec.constraints.hard.exclusive_host && self.jobs.keys().any(|job| *job != spec.name) {
+            return Some(HostRefusal::NotExclusive);
+        }
+        if spec.constraints.hard.unique_host && self.jobs.contains_key(&spec.name) {
+            return Some(HostRefusal::NotUnique);
+        }
+        if spec.constraints.hard.zone_balance {
+            let here = zones.get(facts.zone.as_str()).copied().unwrap_or(0);
+            let least = zones.values().copied().min().unwrap_or(0);
+            if here > least {
+                return Some(HostRefusal::ZoneUnbalanced {
+                    zone: facts.zone.clone(),
+                });
+            }
+        }
+        if let Some(port) = spec
+            .ports
+            .iter()
+            .filter_map(|port| port.host_port)
+            .find(|port| self.ports.contains(port))
+        {
+            return Some(HostRefusal::PortTaken { port });
+        }
+        if let Some(refusal) = too_little(&facts.resources, &self.taken, spec) {
+            return Some(refusal);
+        }
+        (self.launching >= LAUNCHES_AT_ONCE).then_some(HostRefusal::Busy {
+            launching: self.launching,
+        })
+    }
+
+    /// What of the hard constraints on the host itself, not on who is there, is not met.
+    fn hard_refusal(&self, hard: &ConstraintSet) -> Option<HostRefusal> {
+        let facts = self.host.facts.as_ref()?;
+        if !hard.zones.is_empty() && !hard.zones.contains(&facts.zone) {
+            return Some(HostRefusal::WrongZone {
+                zone: facts.zone.clone(),
+            });
+        }
+        if !hard.hosts.is_empty() && !hard.hosts.contains(&self.host.name) {
+            return Some(HostRefusal::WrongHost);
+        }
+        hard.host_labels
+            .iter()
+            .find(|(key, value)| facts.labels.get(*key) != Some(value))
+            .map(|(key, value)| HostRefusal::LabelMissing {
+                label: format!("{key}={value}"),
+            })
+    }
+
+    fn score(&self, spec: &JobSpec, zones: &BTreeMap<&str, u32>) -> Score {
+        let soft = &spec.constraints.soft;
+        let facts = self.host.facts.as_ref();
+        let zone = facts.map_or("", |facts| facts.zone.as_str());
+        let in_zone = zones.get(zone).copied().unwrap_or(0);
+        let least = zones.values().copied().min().unwrap_or(0);
+        let unmet = [
+            soft.unique_host && self.jobs.contains_key(&spec.name),
+            soft.exclusive_host && self.jobs.keys().any(|job| *job != spec.name),
+            soft.zone_balance && in_zone > least,
+            !soft.zones.is_empty() && !soft.zones.iter().any(|wanted| wanted == zone),
+            !soft.hosts.is_empty() && !soft.hosts.contains(&self.host.name),
+        ];
+        let labels_unmet = soft
+            .host_labels
+            .iter()
+            .filter(|(key, value)| facts.and_then(|facts| facts.labels.get(*key)) != Some(value))
+            .count();
+        let soft_unmet = unmet.into_iter().filter(|unmet| *unmet).count() + labels_unmet;
+        Score {
+            soft_unmet: u32::try_from(soft_unmet).unwrap_or(u32::MAX),
+            in_zone,
+            on_host: self.jobs.get(&spec.name).map_or(0, |(count, _)| *count),
+            fullness: self.fullness(spec),
+        }
+    }
+
+    fn fullness(&self, spec: &JobSpec) -> u64 {
+        let Some(facts) = &self.host.facts else {
+            return u64::MAX;
+        };
+        let mut taken = self.taken;
+        add_resources(&mut taken, spec);
+        dimensions(&facts.resources)
+            .into_iter()
+            .zip(dimensions(&taken))
+            .filter(|((_, has), _)| *has > 0)
+            .map(|((_, has), (_, taken))| (u128::from(taken) * 1000 / u128::from(has)) as u64)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+fn dimensions(resources: &HostResources) -> [(ResourceKind, u64); 6] {
+    [
+        (ResourceKind::Cpu, u64::from(resources.cpu.0)),
+        (ResourceKind::Memory, resources.memory.0),
+        (ResourceKind::Disk, resources.disk.0),
+        (ResourceKind::Network, u64::from(resources.network.0)),
+        (ResourceKind::Gpu, u64::from(resources.gpu)),
+        (ResourceKind::Containers, u64::from(resources.containers)),
+    ]
+}
+
+fn too_little(has: &HostResources, taken: &HostResources, spec: &JobSpec) -> Option<HostRefusal> {
+    let mut needs = HostResources::default();
+    add_resources(&mut needs, spec);
+    dimensions(has)
+        .into_iter()
+        .zip(dimensions(taken))
+        .zip(dimensions(&needs))
+        .find_map(|(((resource, has), (_, taken)), (_, needed))| {
+            let free = has.saturating_sub(taken);
+            (needed > free).then_some(HostRefusal::TooLittle {
+                resource,
+                free,
+                needed,
+            })
+        })
+}
+
+/// Counts the refusals by kind, most frequent first.
+fn summarise(refusals: Vec<(HostRefusal, &str)>) -> Blocked {
+    let hosts = u32::try_from(refusals.len()).unwrap_or(u32::MAX);
+    let mut reasons: Vec<BlockedBy> = Vec::new();
+    for (refusal, name) in refusals {
+        match reasons
+            .iter_mut()
+            .find(|known| same_kind(&known.refusal, &refusal))
+        {
+            Some(known) => {
+                known.count += 1;
+                if known.examples.len() < EXAMPLES {
+                    known.examples.push(name.to_owned());
+                }
+            }
+            None => reasons.push(BlockedBy {
+                refusal,
+                count: 1,
+                examples: vec![name.to_owned()],
+            }),
+        }
+    }
+    reasons.sort_by(|a, b| {
+        b.count
+            .cmp(&a.count)
+            .then_with(|| a.refusal.cmp(&b.refusal))
+    });
+    Blocked { hosts, reasons }
+}
+
+fn same_kind(a: &HostRefusal, b: &HostRefusal) -> bool {
+    match (a, b) {
+        (
+            HostRefusal::TooLittle { resource: a, .. },
+            HostRefusal::TooLittle { resource: b, .. },
+        ) => a == b,
+        (a, b) => discriminant(a) == discriminant(b),
+    }
+}
+
+fn says_the_same(a: &Blocked, b: &Blocked) -> bool {
+    a.hosts == b.hosts
+        && a.reasons.len() == b.reasons.len()
+        && a.reasons
+            .iter()
+            .zip(&b.reasons)
+            .all(|(a, b)| a.count == b.count && same_kind(&a.refusal, &b.refusal))
+}
+
+/// Places what is queued and due: critical work first, then what has waited longest.
+pub(super) fn place_queued(draft: &mut Draft<'_>) {
+    let now = draft.now;
+    let queue = due_tasks(draft.fleet, now);
+    if queue.is_empty() {
+        return;
+    }
+    let mut events = Vec::new();
+    {
+        let fleet: &Fleet = draft.fleet;
+        let mut rooms = Rooms::of(fleet);
+        // Once a task of a job found no host, none of its others will: nothing is given back within one pass.
+        let mut blocked_jobs: BTreeMap<&JobId, Blocked> = BTreeMap::new();
+        for id in &queue {
+            let Some(job) = fleet.jobs.get(&id.job) else {
+                continue;
+            };
+            let choice = match blocked_jobs.get(&id.job) {
+                Some(blocked) => Err(blocked.clone()),
+                None => rooms.choose(job.spec()),
+            };
+            match choice {
+                Ok(host) => {
+                    rooms.take(host, job.spec());
+                    events.push((id.clone(), Ok(host)));
+                }
+                Err(blocked) => {
+                    if is_news(job, id, &blocked, now) {
+                        events.push((id.clone(), Err(blocked.clone())));
+                    }
+                    blocked_jobs.insert(&job.id, blocked);
+                }
+            }
+        }
+    }
+    for (task, choice) in events {
+        match choice {
+            Ok(host) => {
+                let attempt = AttemptId(draft.id());
+                let Some(known) = draft.fleet.task(&task) else {
+                    continue;
+                };
+                let (number, version) = (known.attempts + 1, known.version);
+                draft.say(
+                    automation("schedule"),
+                    Event::AttemptPlaced {
+                        attempt,
+                        task,
+                        number,
+                        host,
+                        version,
+                    },
+                );
+            }
+            Err(blocked) => draft.say(automation("schedule"), Event::TaskBlocked { task, blocked }),
+        }
+    }
+}
+
+fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
+    let mut queue: Vec<(Tier, Timestamp, &TaskId)> = fleet
+        .jobs
+        .values()
+        .flat_map(|job| job.tasks.values().map(move |task| (job, task)))
+        .filter_map(|(job, task)| match &task.phase {
+            TaskPhase::Queued {
+                since, not_before, ..
+            } if *not_before <= now => Some((job.spec().tier, *since, &task.id)),
+            TaskPhase::Queued { .. } | TaskPhase::Active { .. } | TaskPhase::Finished { .. } => {
+                None
+            }
+        })
+        .collect();
+    queue.sort();
+    queue.into_iter().map(|(_, _, id)| id.clone()).collect()
+}
+
+fn is_news(job: &Job, id: &TaskId, blocked: &Blocked, now: Timestamp) -> bool {
+    match job
+        .tasks
+        .get(&id.index)
+        .and_then(|task| task.blocked.as_ref())
+    {
+        None => true,
+        Some((known, at)) => {
+            !says_the_same(known, blocked) && now.duration_since(*at) >= BLOCKED_AGAIN
+        }
+    }
+}

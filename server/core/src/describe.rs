@@ -1,0 +1,339 @@
+//! Events in words: what each is about, and what happened, in a sentence for people.
+//!
+//! [`subjects`] and [`subjects_in`] give the columns that the journal is searched by; [`sentence`] is what the console,
+//! the CLI and the logs say. The sentences of the typed reasons are in [`reasons`].
+
+pub mod reasons;
+#[cfg(test)]
+mod tests;
+
+use crate::fleet::Fleet;
+use jiff::Timestamp;
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
+use muster_schemas::plan::Plan;
+use muster_schemas::state::{AttemptStatus, HostFacts, Orphan, Outcome, Phase, StopOrder};
+use reasons::{clock, counted, join_names, size};
+
+/// What a record is about: its kind and the names of the things in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subjects {
+    /// The event's kind, as its JSON says it, such as `attempt_placed`.
+    pub kind: &'static str,
+    /// The job's id.
+    pub job: Option<String>,
+    /// The task's id.
+    pub task: Option<String>,
+    /// The attempt's id.
+    pub attempt: Option<String>,
+    /// The host's id.
+    pub host: Option<String>,
+    /// The plan's id.
+    pub plan: Option<String>,
+}
+
+impl Subjects {
+    fn of(kind: &'static str) -> Self {
+        Self {
+            kind,
+            ..Self::default()
+        }
+    }
+
+    fn host(mut self, host: HostId) -> Self {
+        self.host = Some(host.to_string());
+        self
+    }
+
+    fn plan(mut self, plan: &PlanId) -> Self {
+        self.plan = Some(plan.to_string());
+        self
+    }
+
+    fn task(mut self, task: &TaskId) -> Self {
+        self.job = Some(task.job.to_string());
+        self.task = Some(task.to_string());
+        self
+    }
+
+    fn attempt(mut self, attempt: AttemptId) -> Self {
+        self.attempt = Some(attempt.to_string());
+        self
+    }
+}
+
+/// What the record itself names.
+pub fn subjects(record: &Record) -> Subjects {
+    match &record.event {
+        Event::LeadershipTaken { .. } => Subjects::of("leadership_taken"),
+        Event::CellTakenDown { .. } => Subjects::of("cell_taken_down"),
+        Event::HostEnrolled { host, .. } => Subjects::of("host_enrolled").host(*host),
+        Event::HostConnected { host } => Subjects::of("host_connected").host(*host),
+        Event::HostUnreachable { host } => Subjects::of("host_unreachable").host(*host),
+        Event::HostReported { host, .. } => Subjects::of("host_reported").host(*host),
+        Event::OrphansSeen { host, .. } => Subjects::of("orphans_seen").host(*host),
+        Event::RepositoryTroubled { .. } => Subjects::of("repository_troubled"),
+        Event::RepositoryRecovered => Subjects::of("repository_recovered"),
+        Event::PlanMade { plan } => Subjects::of("plan_made").plan(&plan.id),
+        Event::PlanApplied { plan } => Subjects::of("plan_applied").plan(plan),
+        Event::PlanHeld { plan, .. } => Subjects::of("plan_held").plan(plan),
+        Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
+        Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
+        Event::TaskBlocked { task, .. } => Subjects::of("task_blocked").task(task),
+        Event::AttemptPlaced {
+            attempt,
+            task,
+            host,
+            ..
+        } => Subjects::of("attempt_placed")
+            .task(task)
+            .attempt(*attempt)
+            .host(*host),
+        Event::AttemptReported { status } => {
+            Subjects::of("attempt_reported").attempt(status.attempt)
+        }
+        Event::StopOrdered { order } => {
+            let subjects = Subjects::of("stop_ordered").attempt(order.attempt);
+            match &order.plan {
+                Some(plan) => subjects.plan(plan),
+                None => subjects,
+            }
+        }
+        Event::TaskFinished { task, .. } => Subjects::of("task_finished").task(task),
+        Event::AttemptRetired { attempt } => Subjects::of("attempt_retired").attempt(*attempt),
+        Event::AttemptForgotten { attempt } => Subjects::of("attempt_forgotten").attempt(*attempt),
+        Event::TaskForgotten { task } => Subjects::of("task_forgotten").task(task),
+        Event::JobForgotten { job } => Subjects {
+            job: Some(job.to_string()),
+            ..Subjects::of("job_forgotten")
+        },
+    }
+}
+
+/// Like [`subjects`], and for a record that names only an attempt, its task and host as well, where the fleet knows it.
+///
+/// The fleet before the record and the one after it do equally well, with one exception: `AttemptForgotten` needs the one
+/// before.
+pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
+    let subjects = subjects(record);
+    let attempt = match &record.event {
+        Event::AttemptReported { status } => status.attempt,
+        Event::StopOrdered { order } => order.attempt,
+        Event::AttemptRetired { attempt } | Event::AttemptForgotten { attempt } => *attempt,
+        Event::LeadershipTaken { .. }
+        | Event::CellTakenDown { .. }
+        | Event::HostEnrolled { .. }
+        | Event::HostConnected { .. }
+        | Event::HostUnreachable { .. }
+        | Event::HostReported { .. }
+        | Event::OrphansSeen { .. }
+        | Event::RepositoryTroubled { .. }
+        | Event::RepositoryRecovered
+        | Event::PlanMade { .. }
+        | Event::PlanApplied { .. }
+        | Event::PlanHeld { .. }
+        | Event::TaskCreated { .. }
+        | Event::TaskQueued { .. }
+        | Event::TaskBlocked { .. }
+        | Event::AttemptPlaced { .. }
+        | Event::TaskFinished { .. }
+        | Event::TaskForgotten { .. }
+        | Event::JobForgotten { .. } => return subjects,
+    };
+    match fleet.attempts.get(&attempt) {
+        Some(attempt) => subjects.task(&attempt.task).host(attempt.host),
+        None => subjects,
+    }
+}
+
+/// What happened, in a sentence without a full stop. `host_name` gives the name of a host; its id stands in where there
+/// is none.
+pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -> String {
+    let name = |host: HostId| host_name(host).unwrap_or_else(|| format!("host {host}"));
+    match &record.event {
+        Event::LeadershipTaken { cell, version } => format!(
+            "control plane {version} took the leadership of cell {cell} with epoch {}",
+            record.epoch
+        ),
+        Event::CellTakenDown { reason } => {
+            format!("the cell was taken down by {}: {reason}", record.actor)
+        }
+        Event::HostEnrolled { host: _, name } => format!("host {name} enrolled"),
+        Event::HostConnected { host } => format!("the agent of {} connected", name(*host)),
+        Event::HostUnreachable { host } => format!(
+            "the agent of {} is not heard of any more; its tasks may well run on",
+            name(*host)
+        ),
+        Event::HostReported { host: _, facts } => facts_sentence(facts),
+        Event::OrphansSeen { host, orphans } => orphans_sentence(&name(*host), orphans),
+        Event::RepositoryTroubled { trouble } => reasons::repository_trouble(trouble),
+        Event::RepositoryRecovered => "the repository is well again".to_owned(),
+        Event::PlanMade { plan } => plan_sentence(plan),
+        Event::PlanApplied { plan } => format!("plan {} was applied", short(plan.as_str())),
+        Event::PlanHeld { plan, reasons } => format!(
+            "plan {} is held: {}",
+            short(plan.as_str()),
+            reasons
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        ),
+        Event::TaskCreated { task, version, run } => match run {
+            0 => format!("task {task} came to be, for version {version}"),
+            run => format!("task {task} came to be, for version {version} in run {run}"),
+        },
+        Event::TaskQueued {
+            reason, not_before, ..
+        } => reasons::queued(reason, *not_before, record.at),
+        Event::TaskBlocked { task: _, blocked } => reasons::blocked(blocked),
+        Event::AttemptPlaced { number, host, .. } => {
+            format!("placed on {} as attempt {number}", name(*host))
+        }
+        Event::AttemptReported { status } => status_sentence(status, record.at),
+        Event::StopOrdered { order } => stop_sentence(order),
+        Event::TaskFinished {
+            outcome, reason, ..
+        } => format!(
+            "finished ({}): {}",
+            outcome_word(*outcome),
+            reasons::finished(reason)
+        ),
+        Event::AttemptRetired { attempt: _ } => {
+            "its container is to be removed, and its log with it".to_owned()
+        }
+        Event::AttemptForgotten { attempt: _ } => "its container is gone from its host".to_owned(),
+        Event::TaskForgotten { task } => format!("task {task} moved to history"),
+        Event::JobForgotten { job } => {
+            format!("job {job} has no document and no tasks any more and moved to history")
+        }
+    }
+}
+
+/// An outcome's word.
+pub fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed => "failed",
+        Outcome::Stopped => "stopped",
+        Outcome::Lost => "lost",
+    }
+}
+
+/// What an agent says about an attempt, in a sentence; `now` decides whether a time needs its date.
+pub fn status_sentence(status: &AttemptStatus, now: Timestamp) -> String {
+    match &status.phase {
+        Phase::Accepted => "its host's agent has taken it on".to_owned(),
+        Phase::Pulling { done, total: 0 } => {
+            format!("pulling the image: {} so far", size(*done))
+        }
+        Phase::Pulling { done, total } => {
+            format!("pulling the image: {} of {}", size(*done), size(*total))
+        }
+        Phase::Waiting { message, until } => {
+            format!("{message}; tried again at {}", clock(*until, now))
+        }
+        Phase::Creating => "creating the container".to_owned(),
+        Phase::Running => running_sentence(status),
+        Phase::Ended(ended) => ended.message.clone(),
+    }
+}
+
+fn running_sentence(status: &AttemptStatus) -> String {
+    let said = |what: &str| match &status.probe_message {
+        Some(message) => format!("{what}: {message}"),
+        None => what.to_owned(),
+    };
+    if status.live == Some(false) {
+        return said("running, but its liveness probe fails");
+    }
+    match status.ready {
+        Some(true) => "running and healthy".to_owned(),
+        Some(false) => said("running, but its readiness probe fails"),
+        None => "running; its readiness probe has not answered yet".to_owned(),
+    }
+}
+
+fn stop_sentence(order: &StopOrder) -> String {
+    let plan = order.plan.as_ref().map_or(String::new(), |plan| {
+        format!(" (plan {})", short(plan.as_str()))
+    });
+    format!(
+        "stop ordered by {}: {}{plan}",
+        order.actor,
+        reasons::stop(&order.reason)
+    )
+}
+
+/// A stop order in words: actor, reason and plan.
+pub fn stop_order(order: &StopOrder) -> String {
+    stop_sentence(order)
+}
+
+fn facts_sentence(facts: &HostFacts) -> String {
+    let resources = &facts.resources;
+    let mut text = format!(
+        "host {} has {} CPUs, {} of memory and {} of disk, with {}",
+        facts.name,
+        resources.cpu,
+        size(resources.memory.0),
+        size(resources.disk.0),
+        facts.engine
+    );
+    if let Some(not_ready) = &facts.not_ready {
+        text.push_str("; it can take no tasks: ");
+        text.push_str(not_ready);
+    }
+    if !facts.warnings.is_empty() {
+        text.push_str("; ");
+        text.push_str(&facts.warnings.join("; "));
+    }
+    text
+}
+
+fn orphans_sentence(host: &str, orphans: &[Orphan]) -> String {
+    if orphans.is_empty() {
+        return format!("no orphan is left on {host}");
+    }
+    let names: Vec<&str> = orphans
+        .iter()
+        .map(|orphan| {
+            if orphan.task.is_empty() {
+                short(&orphan.container)
+            } else {
+                orphan.task.as_str()
+            }
+        })
+        .collect();
+    let count = u64::try_from(names.len()).unwrap_or(u64::MAX);
+    format!(
+        "{} on {host} that the control plane does not know: {}; they are left as they are",
+        counted(count, "container", "containers"),
+        join_names(&names, count)
+    )
+}
+
+fn plan_sentence(plan: &Plan) -> String {
+    let changes = u64::try_from(plan.changes.len()).unwrap_or(u64::MAX);
+    let mut text = format!(
+        "plan {} for revision {} ({}): {} changed, {} started, {} stopped",
+        short(plan.id.as_str()),
+        short(plan.revision.commit.as_str()),
+        plan.revision.subject,
+        counted(changes, "job", "jobs"),
+        counted(u64::from(plan.starts), "task", "tasks"),
+        counted(u64::from(plan.stops), "task", "tasks"),
+    );
+    if !plan.refused.is_empty() {
+        let refused = u64::try_from(plan.refused.len()).unwrap_or(u64::MAX);
+        text.push_str(", ");
+        text.push_str(&counted(refused, "fault", "faults"));
+        text.push_str(" in documents that are not taken");
+    }
+    text
+}
+
+/// The first twelve characters of a digest, commit or container id: enough to tell it from others by eye.
+pub fn short(id: &str) -> &str {
+    id.char_indices().nth(12).map_or(id, |(end, _)| &id[..end])
+}

@@ -1,0 +1,233 @@
+//! The typed reasons in words.
+
+use jiff::Timestamp;
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::state::{
+    Blocked, BlockedBy, FinishReason, HostRefusal, QueueReason, ResourceKind, StopReason,
+};
+
+/// Why a container is stopped.
+pub fn stop(reason: &StopReason) -> String {
+    match reason {
+        StopReason::Rollout { to_version } => format!("replaced by version {to_version}"),
+        StopReason::ScaleIn => "the job asks for fewer tasks".to_owned(),
+        StopReason::Prune => "its document was removed and the policy prunes".to_owned(),
+        StopReason::Liveness { message } => format!("its liveness probe failed: {message}"),
+        StopReason::RuntimeLimit { limit } => {
+            format!("it ran longer than its runtime limit of {limit}")
+        }
+        StopReason::Asked { message } => message.clone(),
+        StopReason::Down => "the cell was taken down".to_owned(),
+    }
+}
+
+/// Why a task is queued, and when its next attempt comes; `now` decides what is still to come.
+pub fn queued(reason: &QueueReason, not_before: Timestamp, now: Timestamp) -> String {
+    let next = if not_before > now {
+        format!("the next attempt comes at {}", clock(not_before, now))
+    } else {
+        "the next attempt comes as soon as a host takes it".to_owned()
+    };
+    match reason {
+        QueueReason::New if not_before > now => format!("new; {next}"),
+        QueueReason::New => "new; waits for a host".to_owned(),
+        QueueReason::Retry { message } => format!("{message}; {next}"),
+        QueueReason::CrashLoop { message, failures } => {
+            format!("{message}; {next} (crash loop: {failures} short attempts in a row)")
+        }
+        QueueReason::Stopped { reason } => format!("stopped: {}; {next}", stop(reason)),
+    }
+}
+
+/// Why a task is finished.
+pub fn finished(reason: &FinishReason) -> String {
+    match reason {
+        FinishReason::Done => "it did its work".to_owned(),
+        FinishReason::RetriesExhausted {
+            retries: 0,
+            message,
+        } => format!("{message}; its policy allows no retry"),
+        FinishReason::RetriesExhausted { retries, message } => format!(
+            "{message}; its policy allows no more than {}",
+            counted(u64::from(*retries), "retry", "retries")
+        ),
+        FinishReason::RuntimeLimit { limit } => {
+            format!("it ran longer than its runtime limit of {limit} and is not retried on it")
+        }
+        FinishReason::Stopped { reason } => format!("stopped: {}", stop(reason)),
+        FinishReason::NotNeeded { reason } => {
+            format!("not needed any more before it started: {}", stop(reason))
+        }
+    }
+}
+
+/// What is wrong with the repository and what to do about it.
+pub fn repository_trouble(trouble: &RepositoryTrouble) -> String {
+    let todo = match trouble {
+        RepositoryTrouble::Unreachable { .. } => "check its address, credentials and network",
+        RepositoryTrouble::NoBranch { .. } => {
+            "push a commit to the branch, or follow another branch"
+        }
+        RepositoryTrouble::Empty { .. } => {
+            "push a commit that holds the documents; to end all jobs, remove them one by one"
+        }
+        RepositoryTrouble::UnrelatedHistory { .. } => {
+            "push a commit that descends from the applied revision"
+        }
+        RepositoryTrouble::Unreadable { .. } => "push a commit that can be read",
+    };
+    format!("{trouble}; the last good state holds and nothing is stopped: {todo}")
+}
+
+/// Why no host takes a task: the most frequent reasons.
+pub fn blocked(blocked: &Blocked) -> String {
+    if blocked.hosts == 0 {
+        return "no host can take it: there is no host; add one with `muster agent --join`"
+            .to_owned();
+    }
+    let reasons = blocked_reasons(blocked);
+    // A sentence with more than three reasons is not read; the task's page has all of them.
+    let shown = reasons
+        .iter()
+        .take(3)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    let more = reasons.len().saturating_sub(3);
+    let more = match more {
+        0 => String::new(),
+        more => format!("; and {more} more reasons"),
+    };
+    format!(
+        "none of {} can take it: {shown}{more}",
+        counted(u64::from(blocked.hosts), "host", "hosts")
+    )
+}
+
+/// One sentence for each reason, with its count and examples.
+pub fn blocked_reasons(blocked: &Blocked) -> Vec<String> {
+    blocked.reasons.iter().map(blocked_by).collect()
+}
+
+fn blocked_by(by: &BlockedBy) -> String {
+    let names: Vec<&str> = by.examples.iter().map(String::as_str).collect();
+    let hosts = counted(u64::from(by.count), "host", "hosts");
+    if names.is_empty() {
+        return format!("{hosts}: {}", refusal(&by.refusal));
+    }
+    format!(
+        "{hosts}: {}: {}",
+        refusal(&by.refusal),
+        join_names(&names, u64::from(by.count))
+    )
+}
+
+/// Why a host cannot take a task.
+pub fn refusal(refusal: &HostRefusal) -> String {
+    match refusal {
+        HostRefusal::Unreachable => "its agent is not connected".to_owned(),
+        HostRefusal::NotReady { message } => format!("not ready: {message}"),
+        HostRefusal::TooLittle {
+            resource,
+            free,
+            needed,
+        } => format!(
+            "too little {} (has {} free, needs {})",
+            resource_word(*resource),
+            amount(*resource, *free),
+            amount(*resource, *needed)
+        ),
+        HostRefusal::PortTaken { port } => format!("host port {port} is taken"),
+        HostRefusal::NotUnique => {
+            "it runs a task of this job, and the job wants unique hosts".to_owned()
+        }
+        HostRefusal::NotExclusive => {
+            "it runs tasks of other jobs, and this job wants a host of its own".to_owned()
+        }
+        HostRefusal::TakenExclusively { job } => {
+            format!("job {job}, which wants a host of its own, runs there")
+        }
+        HostRefusal::ZoneUnbalanced { zone } => {
+            format!("zone {zone} has more of the job's tasks than another zone")
+        }
+        HostRefusal::WrongZone { zone } => format!("it is in zone {zone}"),
+        HostRefusal::WrongHost => "it is not one of the hosts that the job names".to_owned(),
+        HostRefusal::LabelMissing { label } => format!("it lacks the label {label}"),
+        HostRefusal::Busy { launching } => format!(
+            "busy with {}",
+            counted(u64::from(*launching), "launch", "launches")
+        ),
+    }
+}
+
+fn resource_word(resource: ResourceKind) -> &'static str {
+    match resource {
+        ResourceKind::Cpu => "CPU",
+        ResourceKind::Memory => "memory",
+        ResourceKind::Disk => "disk",
+        ResourceKind::Network => "network bandwidth",
+        ResourceKind::Gpu => "GPU",
+        ResourceKind::Containers => "room for containers",
+    }
+}
+
+fn amount(resource: ResourceKind, amount: u64) -> String {
+    match resource {
+        ResourceKind::Cpu => format!("{} CPUs", thousandths(amount)),
+        ResourceKind::Memory | ResourceKind::Disk => size(amount),
+        ResourceKind::Network => format!("{amount} Mbps"),
+        ResourceKind::Gpu => counted(amount, "GPU", "GPUs"),
+        ResourceKind::Containers => counted(amount, "container", "containers"),
+    }
+}
+
+fn thousandths(amount: u64) -> String {
+    let text = format!("{}.{:03}", amount / 1000, amount % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Bytes for people: in the largest unit that leaves a whole part, with at most one decimal.
+pub fn size(bytes: u64) -> String {
+    for (unit, size) in [
+        ("TiB", 1u64 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ] {
+        if bytes >= size {
+            // Cut, not rounded: what is free must not look like more than it is.
+            let tenths = u128::from(bytes) * 10 / u128::from(size);
+            return match tenths % 10 {
+                0 => format!("{} {unit}", tenths / 10),
+                tenth => format!("{}.{tenth} {unit}", tenths / 10),
+            };
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// A time for people: the time of day, with the date where that is not the day of `now`.
+pub fn clock(at: Timestamp, now: Timestamp) -> String {
+    let day = |time: Timestamp| time.strftime("%Y-%m-%d").to_string();
+    if day(at) == day(now) {
+        format!("{} UTC", at.strftime("%H:%M:%S"))
+    } else {
+        format!("{} UTC", at.strftime("%Y-%m-%d %H:%M:%S"))
+    }
+}
+
+/// A count with its noun.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// At most five names of `count`, and how many more there are.
+pub fn join_names(names: &[&str], count: u64) -> String {
+    let shown = &names[..names.len().min(5)];
+    let more = count.saturating_sub(u64::try_from(shown.len()).unwrap_or(u64::MAX));
+    let shown = shown.join(", ");
+    match more {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

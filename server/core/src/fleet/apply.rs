@@ -1,0 +1,417 @@
+//! The fold.
+
+use super::{
+    Attempt, Fleet, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry, STOP_WINDOW_SECS,
+    Task, TaskPhase, job::HISTORY_KEPT,
+};
+use jiff::{SignedDuration, Timestamp};
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::{AttemptId, PlanId, TaskId};
+use muster_schemas::plan::{JobAction, JobChange, Plan, Target};
+use muster_schemas::state::{AttemptStatus, Phase, QueueReason, StopOrder};
+use std::sync::Arc;
+
+impl Fleet {
+    /// Applies one record. Records come in order, each once.
+    pub fn apply(&mut self, record: &Record) {
+        debug_assert_eq!(
+            record.seq,
+            self.seq + 1,
+            "records are applied in order, each once"
+        );
+        self.seq = record.seq;
+        self.epoch = record.epoch;
+        let at = record.at;
+        match &record.event {
+            Event::LeadershipTaken { cell, version: _ } => {
+                self.cell = cell.clone();
+                self.led_since = at;
+                self.down = false;
+                // Each agent has to connect to the new leader first; until then its host cannot be seen.
+                for host in self.hosts.values_mut().filter(|host| host.connected) {
+                    host.connected = false;
+                    host.since = at;
+                }
+            }
+            Event::CellTakenDown { reason: _ } => self.down = true,
+
+            Event::HostEnrolled { host, name } => {
+                self.hosts.entry(*host).or_insert_with(|| Host {
+                    id: *host,
+                    name: name.clone(),
+                    enrolled_at: at,
+                    connected: false,
+                    since: at,
+                    facts: None,
+                    orphans: Vec::new(),
+                    orphans_since: None,
+                });
+            }
+            Event::HostConnected { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.connected = true;
+                    host.since = at;
+                }
+            }
+            Event::HostUnreachable { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.connected = false;
+                    host.since = at;
+                }
+            }
+            Event::HostReported { host, facts } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.name.clone_from(&facts.name);
+                    host.facts = Some(facts.clone());
+                }
+            }
+            Event::OrphansSeen { host, orphans } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.orphans.clone_from(orphans);
+                    host.orphans_since = (!orphans.is_empty()).then_some(at);
+                }
+            }
+
+            Event::RepositoryTroubled { trouble } => {
+                let since = self.trouble.as_ref().map_or(at, |(_, since)| *since);
+                self.trouble = Some((trouble.clone(), since));
+            }
+            Event::RepositoryRecovered => self.trouble = None,
+            Event::PlanMade { plan } => {
+                self.plans.push_back(PlanEntry {
+                    plan: Arc::new((**plan).clone()),
+                    made_at: at,
+                    applied_at: None,
+                    holds: Vec::new(),
+                });
+                if self.plans.len() > PLANS_KEPT {
+                    self.plans.pop_front();
+                }
+            }
+            Event::PlanHeld { plan, reasons } => {
+                if let Some(entry) = self
+                    .plans
+                    .iter_mut()
+                    .rev()
+                    .find(|entry| entry.plan.id == *plan)
+                {
+                    entry.holds.clone_from(reasons);
+                }
+            }
+            Event::PlanApplied { plan } => self.apply_plan(plan, at),
+
+            Event::TaskCreated { task, version, run } => self.create_task(task, *version, *run, at),
+            Event::TaskQueued {
+                task,
+                version,
+                reason,
+                not_before,
+                retries,
+                failures,
+            } => {
+                if let Some(task) = self.task_mut(task) {
+                    task.version = *version;
+                    task.retries = *retries;
+                    task.failures = *failures;
+                    task.blocked = None;
+                    task.phase = TaskPhase::Queued {
+                        reason: reason.clone(),
+                        since: at,
+                        not_before: *not_before,
+                    };
+                }
+            }
+            Event::TaskBlocked { task, blocked } => {
+                if let Some(task) = self.task_mut(task) {
+                    task.blocked = Some((blocked.clone(), at));
+                }
+            }
+            Event::AttemptPlaced {
+                attempt,
+                task,
+                number,
+                host,
+                version,
+            } => {
+                self.attempts.insert(
+                    *attempt,
+                    Attempt {
+                        id: *attempt,
+                        task: task.clone(),
+                        number: *number,
+                        host: *host,
+                        version: *version,
+                        placed_at: at,
+                        accepted_at: None,
+                        running_at: None,
+                        first_healthy_at: None,
+                        healthy_since: None,
+                        status: None,
+                        stop: None,
+                        ended: None,
+                        retired: false,
+                    },
+                );
+                if let Some(task) = self.task_mut(task) {
+                    task.phase = TaskPhase::Active { attempt: *attempt };
+                    task.version = *version;
+                    task.attempts = *number;
+                    task.last_attempt = Some(*attempt);
+                    task.blocked = None;
+                }
+            }
+            Event::AttemptReported { status } => self.report_attempt(status, at),
+            Event::StopOrdered { order } => self.order_stop(order, at),
+            Event::TaskFinished {
+                task,
+                outcome,
+                reason,
+            } => {
+                if let Some(task) = self.task_mut(task) {
+                    task.blocked = None;
+                    task.phase = TaskPhase::Finished {
+                        outcome: *outcome,
+                        reason: reason.clone(),
+                        at,
+                    };
+                }
+            }
+            Event::AttemptRetired { attempt } => {
+                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                    attempt.retired = true;
+                }
+            }
+            Event::AttemptForgotten { attempt } => self.forget_attempt(attempt),
+            Event::TaskForgotten { task } => {
+                if let Some(job) = self.jobs.get_mut(&task.job) {
+                    job.tasks.remove(&task.index);
+                    self.drop_unused_versions(task);
+                }
+            }
+            Event::JobForgotten { job } => {
+                self.jobs.remove(job);
+            }
+        }
+    }
+
+    fn task_mut(&mut self, id: &TaskId) -> Option<&mut Task> {
+        self.jobs.get_mut(&id.job)?.tasks.get_mut(&id.index)
+    }
+
+    fn create_task(&mut self, id: &TaskId, version: u64, run: u32, at: Timestamp) {
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return;
+        };
+        // A finished task may begin again: a batch task in a new run, a service's index that is wanted again. Its count of
+        // attempts goes on, so that no two attempts of a task have the same number.
+        let (attempts, last_attempt) = job
+            .tasks
+            .get(&id.index)
+            .map_or((0, None), |task| (task.attempts, task.last_attempt));
+        job.tasks.insert(
+            id.index,
+            Task {
+                id: id.clone(),
+                version,
+                run,
+                created_at: at,
+                phase: TaskPhase::Queued {
+                    reason: QueueReason::New,
+                    since: at,
+                    not_before: at,
+                },
+                attempts,
+                last_attempt,
+                retries: 0,
+                failures: 0,
+                blocked: None,
+            },
+        );
+    }
+
+    fn report_attempt(&mut self, status: &AttemptStatus, at: Timestamp) {
+        let Some(attempt) = self.attempts.get_mut(&status.attempt) else {
+            return;
+        };
+        if !attempt.is_news(status) {
+            return;
+        }
+        attempt.accepted_at.get_or_insert(at);
+        if matches!(status.phase, Phase::Running | Phase::Ended(_)) && status.started_at.is_some() {
+            attempt.running_at.get_or_insert(at);
+        }
+        let healthy = matches!(status.phase, Phase::Running) && status.ready == Some(true);
+        if healthy {
+            attempt.healthy_since.get_or_insert(at);
+            attempt.first_healthy_at.get_or_insert(at);
+        } else {
+            attempt.healthy_since = None;
+        }
+        if let Phase::Ended(ended) = &status.phase {
+            attempt.ended = Some((ended.clone(), at));
+        }
+        attempt.status = Some(status.clone());
+    }
+
+    fn order_stop(&mut self, order: &StopOrder, at: Timestamp) {
+        if order.reason.is_automated() {
+            let begin = at - SignedDuration::from_secs(STOP_WINDOW_SECS);
+            while self.recent_stops.front().is_some_and(|stop| *stop <= begin) {
+                self.recent_stops.pop_front();
+            }
+            self.recent_stops.push_back(at);
+        }
+        if let Some(attempt) = self.attempts.get_mut(&order.attempt) {
+            attempt.stop.get_or_insert_with(|| (order.clone(), at));
+        }
+    }
+
+    fn forget_attempt(&mut self, id: &AttemptId) {
+        if let Some(attempt) = self.attempts.remove(id) {
+            self.drop_unused_versions(&attempt.task);
+        }
+    }
+
+    /// Versions that no task and no attempt of the job refers to any more are dropped, except the current one.
+    fn drop_unused_versions(&mut self, task: &TaskId) {
+        let Some(job) = self.jobs.get_mut(&task.job) else {
+            return;
+        };
+        if job.versions.len() < 2 {
+            return;
+        }
+        let mut used: std::collections::BTreeSet<u64> =
+            job.tasks.values().map(|task| task.version).collect();
+        used.insert(job.version);
+        used.extend(
+            self.attempts
+                .values()
+                .filter(|attempt| attempt.task.job == task.job)
+                .map(|attempt| attempt.version),
+        );
+        job.versions.retain(|number, _| used.contains(number));
+    }
+
+    fn apply_plan(&mut self, id: &PlanId, at: Timestamp) {
+        let Some(entry) = self
+            .plans
+            .iter_mut()
+            .rev()
+            .find(|entry| entry.plan.id == *id)
+        else {
+            return;
+        };
+        entry.applied_at = Some(at);
+        let plan = Arc::clone(&entry.plan);
+        self.revision = Some(plan.revision.clone());
+        self.policy.clone_from(&plan.policy);
+        self.refused.clone_from(&plan.refused);
+        self.applied_plan = Some(id.clone());
+        for change in &plan.changes {
+            self.apply_change(&plan, change, at);
+        }
+    }
+
+    fn apply_change(&mut self, plan: &Plan, change: &JobChange, at: Timestamp) {
+        match &change.action {
+            JobAction::Create { target } => {
+                let version = first_version(plan, target, at);
+                self.jobs.insert(
+                    change.job.clone(),
+                    Job {
+                        id: change.job.clone(),
+                        version: version.number,
+                        source: target.source.clone(),
+                        declared: true,
+                        pruned: false,
+                        run: u32::from(target.spec.batch.is_some()),
+                        created_at: at,
+                        updated_at: at,
+                        tasks: std::collections::BTreeMap::new(),
+                        history: std::collections::VecDeque::new(),
+                        versions: [(version.number, Arc::new(version))].into(),
+                    },
+                );
+            }
+            JobAction::Update { target } => {
+                if let Some(job) = self.jobs.get_mut(&change.job) {
+                    update_job(job, plan, target, at);
+                }
+            }
+            JobAction::Move { source } | JobAction::Redeclare { source } => {
+                if let Some(job) = self.jobs.get_mut(&change.job) {
+                    job.source = source.clone();
+                    job.declared = true;
+                    job.pruned = false;
+                }
+            }
+            JobAction::Prune { source: _ } => {
+                if let Some(job) = self.jobs.get_mut(&change.job) {
+                    job.declared = false;
+                    job.pruned = true;
+                }
+            }
+            JobAction::Undeclare { source: _ } => {
+                if let Some(job) = self.jobs.get_mut(&change.job) {
+                    job.declared = false;
+                }
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(&change.job) {
+            job.history.push_back(HistoryEntry {
+                plan: plan.id.clone(),
+                revision: plan.revision.clone(),
+                version: job.version,
+                action: change.action.word().to_owned(),
+                fields: change.fields.clone(),
+                at,
+            });
+            if job.history.len() > HISTORY_KEPT {
+                job.history.pop_front();
+            }
+        }
+    }
+}
+
+fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
+    JobVersion {
+        number: 1,
+        spec: target.spec.clone(),
+        image: target.image.clone(),
+        template: 1,
+        plan: plan.id.clone(),
+        revision: plan.revision.clone(),
+        at,
+    }
+}
+
+fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
+    let before = Arc::clone(job.current());
+    let number = before.number + 1;
+    let run_before = before.spec.batch.as_ref().map(|batch| &batch.run);
+    let run_after = target.spec.batch.as_ref().map(|batch| &batch.run);
+    if run_after.is_some() && run_before != run_after {
+        job.run += 1;
+    }
+    job.versions.insert(
+        number,
+        Arc::new(JobVersion {
+            number,
+            spec: target.spec.clone(),
+            image: target.image.clone(),
+            template: if target.replaces_tasks {
+                number
+            } else {
+                before.template
+            },
+            plan: plan.id.clone(),
+            revision: plan.revision.clone(),
+            at,
+        }),
+    );
+    job.version = number;
+    job.source = target.source.clone();
+    job.declared = true;
+    job.pruned = false;
+    job.updated_at = at;
+}

@@ -1,0 +1,103 @@
+//! A job as the fleet knows it.
+
+use super::Task;
+use jiff::Timestamp;
+use muster_schemas::ids::{JobId, PlanId};
+use muster_schemas::plan::{DocumentRef, FieldChange, Revision};
+use muster_schemas::spec::JobSpec;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// So many of the latest changes of a job stay in memory; older ones are in the journal.
+pub const HISTORY_KEPT: usize = 20;
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The version that holds; a key of `versions`.
+    pub version: u64,
+    /// The version that holds, and older ones that a task or attempt still refers to.
+    pub versions: BTreeMap<u64, Arc<JobVersion>>,
+    /// Where its document stands, or stood.
+    pub source: DocumentRef,
+    /// Whether a document of the applied revision asks for it.
+    pub declared: bool,
+    /// Whether it was pruned: its tasks are stopped, then it is forgotten.
+    pub pruned: bool,
+    /// The run of a batch job, from 1; 0 for services.
+    pub run: u32,
+    /// When it came to be.
+    pub created_at: Timestamp,
+    /// When its version last changed.
+    pub updated_at: Timestamp,
+    /// Its tasks by index.
+    pub tasks: BTreeMap<u32, Task>,
+    /// The latest plans that changed it, oldest first, at most [`HISTORY_KEPT`].
+    pub history: VecDeque<HistoryEntry>,
+}
+
+/// A plan that changed a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// The plan.
+    pub plan: PlanId,
+    /// The revision that it led to.
+    pub revision: Revision,
+    /// The version that held after it.
+    pub version: u64,
+    /// The action's word.
+    pub action: String,
+    /// What changed.
+    pub fields: Vec<FieldChange>,
+    /// When it was applied.
+    pub at: Timestamp,
+}
+
+/// A job's spec from one plan to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobVersion {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What the document says.
+    pub spec: JobSpec,
+    /// The image by digest.
+    pub image: String,
+    /// The version at which what runs in the container last changed: tasks of versions with the same template need not be
+    /// replaced by one another.
+    pub template: u64,
+    /// The plan that brought it.
+    pub plan: PlanId,
+    /// The revision that brought it.
+    pub revision: Revision,
+    /// When it was applied.
+    pub at: Timestamp,
+}
+
+impl Job {
+    /// The version that holds.
+    pub fn current(&self) -> &Arc<JobVersion> {
+        self.versions
+            .get(&self.version)
+            .expect("the current version is kept as long as the job")
+    }
+
+    /// The spec that holds.
+    pub fn spec(&self) -> &JobSpec {
+        &self.current().spec
+    }
+
+    /// Whether a task (or attempt) on `version` runs something else than the current version asks for.
+    pub fn is_outdated(&self, version: u64) -> bool {
+        self.versions
+            .get(&version)
+            .is_none_or(|version| version.template != self.current().template)
+    }
+
+    /// How many tasks are wanted: none once it is pruned.
+    pub fn desired(&self) -> u32 {
+        if self.pruned { 0 } else { self.spec().size() }
+    }
+}

@@ -1,0 +1,204 @@
+//! The fleet: all that lives, as a fold over the journal.
+//!
+//! [`Fleet::apply`] takes each record in turn and never fails: a record that speaks of something unknown changes nothing.
+//! What should happen next is decided elsewhere ([`crate::decide`]); here is only what has happened.
+
+mod apply;
+mod attempt;
+mod host;
+mod job;
+mod task;
+
+pub use attempt::Attempt;
+pub use host::Host;
+pub use job::{HistoryEntry, Job, JobVersion};
+pub use task::{Task, TaskPhase};
+
+use jiff::Timestamp;
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, PlanId, TaskId};
+use muster_schemas::plan::{Diagnostic, HoldReason, Plan, Revision};
+use muster_schemas::spec::PolicySpec;
+use muster_schemas::state::{HostResources, TaskState};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// So many of the latest plans stay in memory; older ones are in the journal.
+pub const PLANS_KEPT: usize = 50;
+
+/// The window over which automated stops are counted.
+pub const STOP_WINDOW_SECS: i64 = 60;
+
+/// All that lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// The cell's name; empty before the first leadership.
+    pub cell: CellName,
+    /// The leadership that holds.
+    pub epoch: u64,
+    /// The last record that was applied.
+    pub seq: u64,
+    /// When the leadership was taken.
+    pub led_since: Timestamp,
+    /// Whether a person took the cell down.
+    pub down: bool,
+    /// The applied revision.
+    pub revision: Option<Revision>,
+    /// The policy that holds; none for the safe defaults.
+    pub policy: Option<PolicySpec>,
+    /// What is wrong with the repository, and since when.
+    pub trouble: Option<(RepositoryTrouble, Timestamp)>,
+    /// Documents of the latest plan that were refused.
+    pub refused: Vec<Diagnostic>,
+    /// The latest plans, oldest first, at most [`PLANS_KEPT`].
+    pub plans: VecDeque<PlanEntry>,
+    /// The plan that was applied last.
+    pub applied_plan: Option<PlanId>,
+    /// Jobs by id.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Hosts by id.
+    pub hosts: BTreeMap<HostId, Host>,
+    /// Attempts by id: those that live, and ended ones until they are forgotten.
+    pub attempts: BTreeMap<AttemptId, Attempt>,
+    /// When automated stops were ordered in the last minute.
+    pub recent_stops: VecDeque<Timestamp>,
+}
+
+/// A plan and how it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanEntry {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it was applied.
+    pub applied_at: Option<Timestamp>,
+    /// Why it is held; empty where it is not.
+    pub holds: Vec<HoldReason>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            cell: CellName::from(""),
+            epoch: 0,
+            seq: 0,
+            led_since: Timestamp::UNIX_EPOCH,
+            down: false,
+            revision: None,
+            policy: None,
+            trouble: None,
+            refused: Vec::new(),
+            plans: VecDeque::new(),
+            applied_plan: None,
+            jobs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            recent_stops: VecDeque::new(),
+        }
+    }
+}
+
+impl Fleet {
+    /// The task, if it lives.
+    pub fn task(&self, id: &TaskId) -> Option<&Task> {
+        self.jobs.get(&id.job)?.tasks.get(&id.index)
+    }
+
+    /// A task's current attempt: the one that it is active with.
+    pub fn current_attempt(&self, task: &Task) -> Option<&Attempt> {
+        match &task.phase {
+            TaskPhase::Active { attempt } => self.attempts.get(attempt),
+            TaskPhase::Queued { .. } | TaskPhase::Finished { .. } => None,
+        }
+    }
+
+    /// Where a task is in its life.
+    pub fn task_state(&self, task: &Task) -> TaskState {
+        match &task.phase {
+            TaskPhase::Queued { .. } => TaskState::Queued,
+            TaskPhase::Finished { .. } => TaskState::Finished,
+            TaskPhase::Active { attempt } => self
+                .attempts
+                .get(attempt)
+                .map_or(TaskState::Assigned, Attempt::state),
+        }
+    }
+
+    /// Whether a task runs, is healthy, and can be seen to be so: its host is reachable.
+    pub fn is_healthy(&self, task: &Task) -> bool {
+        self.current_attempt(task).is_some_and(|attempt| {
+            attempt.healthy_since.is_some()
+                && attempt.ended.is_none()
+                && attempt.stop.is_none()
+                && self
+                    .hosts
+                    .get(&attempt.host)
+                    .is_some_and(|host| host.connected)
+        })
+    }
+
+    /// Whether a task's host is connected; true where it has none.
+    pub fn is_reachable(&self, task: &Task) -> bool {
+        self.current_attempt(task).is_none_or(|attempt| {
+            self.hosts
+                .get(&attempt.host)
+                .is_some_and(|host| host.connected)
+        })
+    }
+
+    /// So many tasks run now (or are being stopped): what the guard's fraction is of.
+    pub fn running_tasks(&self) -> u32 {
+        let running = self
+            .attempts
+            .values()
+            .filter(|attempt| matches!(attempt.state(), TaskState::Running | TaskState::Stopping))
+            .count();
+        u32::try_from(running).unwrap_or(u32::MAX)
+    }
+
+    /// What is taken of each host, by the attempts on it that have not ended. Every attempt that may still have a container
+    /// counts, also one that is being stopped.
+    pub fn allocated(&self) -> BTreeMap<HostId, HostResources> {
+        let mut taken: BTreeMap<HostId, HostResources> = BTreeMap::new();
+        for attempt in self
+            .attempts
+            .values()
+            .filter(|attempt| attempt.ended.is_none())
+        {
+            let Some(version) = self
+                .jobs
+                .get(&attempt.task.job)
+                .and_then(|job| job.versions.get(&attempt.version))
+            else {
+                continue;
+            };
+            add_resources(taken.entry(attempt.host).or_default(), &version.spec);
+        }
+        taken
+    }
+
+    /// The plan that is held now, if the latest is.
+    pub fn held_plan(&self) -> Option<&PlanEntry> {
+        self.plans
+            .back()
+            .filter(|entry| entry.applied_at.is_none() && !entry.holds.is_empty())
+    }
+
+    /// A plan that is still in memory.
+    pub fn plan(&self, id: &PlanId) -> Option<&PlanEntry> {
+        self.plans.iter().rev().find(|entry| entry.plan.id == *id)
+    }
+}
+
+/// Adds what one task of `spec` takes.
+pub(crate) fn add_resources(taken: &mut HostResources, spec: &muster_schemas::spec::JobSpec) {
+    let needs = &spec.resources;
+    taken.cpu.0 = taken.cpu.0.saturating_add(needs.cpu.0);
+    taken.memory.0 = taken.memory.0.saturating_add(needs.memory.0);
+    taken.disk.0 = taken.disk.0.saturating_add(needs.disk.0);
+    taken.network.0 = taken.network.0.saturating_add(needs.network.0);
+    taken.gpu = taken.gpu.saturating_add(needs.gpu);
+    taken.containers = taken.containers.saturating_add(1);
+}

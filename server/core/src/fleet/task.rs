@@ -1,0 +1,76 @@
+//! A task as the fleet knows it.
+
+use jiff::Timestamp;
+use muster_schemas::ids::{AttemptId, TaskId};
+use muster_schemas::state::{Blocked, FinishReason, Outcome, QueueReason};
+use serde::{Deserialize, Serialize};
+
+/// A task: one index of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The version of the job that it runs or is to run.
+    pub version: u64,
+    /// The run of a batch job that it belongs to; 0 for services.
+    pub run: u32,
+    /// When it came to be.
+    pub created_at: Timestamp,
+    /// Where it is in its life.
+    pub phase: TaskPhase,
+    /// So many attempts were made.
+    pub attempts: u32,
+    /// The current or last attempt.
+    pub last_attempt: Option<AttemptId>,
+    /// Retries that count against the policy's bound.
+    pub retries: u32,
+    /// Short attempts in a row.
+    pub failures: u32,
+    /// Why no host takes it, and since when; while it is queued.
+    pub blocked: Option<(Blocked, Timestamp)>,
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TaskPhase {
+    /// It waits.
+    Queued {
+        /// Why.
+        reason: QueueReason,
+        /// Since when.
+        since: Timestamp,
+        /// It is not placed before this time.
+        not_before: Timestamp,
+    },
+    /// It has an attempt that has not ended.
+    Active {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// It ended for good.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        reason: FinishReason,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Task {
+    /// Whether it ended for good.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, TaskPhase::Finished { .. })
+    }
+
+    /// Whether it waits.
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, TaskPhase::Queued { .. })
+    }
+
+    /// Whether its attempts keep ending soon after they start.
+    pub fn in_crash_loop(&self) -> bool {
+        !self.is_finished() && self.failures >= crate::decide::lifecycle::CRASH_LOOP_FAILURES
+    }
+}

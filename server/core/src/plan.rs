@@ -1,0 +1,421 @@
+//! The diff: from the fleet as it is and the documents of a revision to the list of changes between them.
+//!
+//! Planning reads and changes nothing. The same fleet and the same documents give the same plan with the same id, and a plan
+//! made again after it was applied is empty.
+
+use crate::fleet::{Fleet, Job, TaskPhase};
+use crate::specs::Documents;
+use muster_schemas::ids::{JobId, PlanId};
+use muster_schemas::plan::{
+    Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target,
+};
+use muster_schemas::spec::{Constraints, JobKind, JobSpec, Spec, Tier};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a plan is made from, besides the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanInput {
+    /// The revision.
+    pub revision: Revision,
+    /// Its documents.
+    pub documents: Documents,
+    /// For each image reference of a job that is new or whose reference changed: its digest reference, or why there is none.
+    pub images: BTreeMap<String, Result<String, String>>,
+}
+
+/// The image references that have to be resolved before a plan for these documents can be made: those that no job has
+/// already. A reference that stays the same stays on its digest.
+pub fn images_to_resolve(fleet: &Fleet, documents: &Documents) -> BTreeSet<String> {
+    let mut images = BTreeSet::new();
+    for located in &documents.specs {
+        if let Spec::Job(spec) = &located.spec
+            && known_image(fleet, spec).is_none()
+        {
+            images.insert(spec.image.clone());
+        }
+    }
+    images
+}
+
+fn known_image<'a>(fleet: &'a Fleet, spec: &JobSpec) -> Option<&'a str> {
+    let current = fleet.jobs.get(&spec.name)?.current();
+    (current.spec.image == spec.image).then_some(current.image.as_str())
+}
+
+/// Makes the plan that takes the fleet to the input's revision.
+pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
+    let mut refused = input.documents.diagnostics.clone();
+    let mut changes = Vec::new();
+    let mut stops = 0u32;
+    let mut seen = BTreeSet::new();
+    let mut policy = None;
+
+    for located in &input.documents.specs {
+        match &located.spec {
+            Spec::Policy(spec) => policy = Some(spec.clone()),
+            Spec::Job(spec) => {
+                seen.insert(spec.name.clone());
+                match job_change(fleet, input, spec, &located.source) {
+                    Ok(Some((change, taken_away))) => {
+                        stops = stops.saturating_add(taken_away);
+                        changes.push(change);
+                    }
+                    Ok(None) => {}
+                    Err(diagnostic) => refused.push(*diagnostic),
+                }
+            }
+        }
+    }
+
+    // A policy document that could not be read leaves the policy that held.
+    if policy.is_none() && refused.iter().any(|problem| problem.job.is_none()) {
+        policy.clone_from(&fleet.policy);
+    }
+    let prune = policy.as_ref().is_some_and(|policy| policy.prune);
+
+    // A document that was refused is there: its job is not deleted. Where its name could not be read, that holds for every
+    // job that stood in its file.
+    let refused_jobs: BTreeSet<&JobId> = refused
+        .iter()
+        .filter_map(|problem| problem.job.as_ref())
+        .collect();
+    let unread_paths: BTreeSet<&str> = refused
+        .iter()
+        .filter(|problem| problem.job.is_none())
+        .map(|problem| problem.path.as_str())
+        .collect();
+    // A file that could not be read may hold any job, also one that has just moved into it: while there is one, nothing is
+    // taken for deleted.
+    let something_unread = !unread_paths.is_empty();
+    for job in fleet.jobs.values() {
+        if seen.contains(&job.id)
+            || refused_jobs.contains(&job.id)
+            || something_unread
+            || job.pruned
+        {
+            continue;
+        }
+        if prune {
+            let active = active_tasks(job);
+            stops = stops.saturating_add(active);
+            changes.push(JobChange {
+                job: job.id.clone(),
+                action: JobAction::Prune {
+                    source: job.source.clone(),
+                },
+                fields: Vec::new(),
+                starts: 0,
+                stops: active,
+                replaces: 0,
+                notes: Vec::new(),
+            });
+        } else if job.declared {
+            changes.push(JobChange {
+                job: job.id.clone(),
+                action: JobAction::Undeclare { source: job.source.clone() },
+                fields: Vec::new(),
+                starts: 0,
+                stops: 0,
+                replaces: 0,
+                notes: vec![
+                    "its document was removed; it runs on, since the policy does not say `prune: true`".to_owned(),
+                ],
+            });
+        }
+    }
+    changes.sort_by(|a, b| a.job.cmp(&b.job));
+    refused.sort();
+
+    let starts = changes
+        .iter()
+        .fold(0u32, |sum, change| sum.saturating_add(change.starts));
+    let mut plan = Plan {
+        id: PlanId::from(""),
+        parent: fleet.applied_plan.clone(),
+        revision: input.revision.clone(),
+        changes,
+        refused,
+        policy,
+        running: fleet.running_tasks(),
+        starts,
+        stops,
+    };
+    plan.id = plan_id(&plan);
+    plan
+}
+
+/// The hash of all of a plan but its id.
+pub fn plan_id(plan: &Plan) -> PlanId {
+    let mut content = plan.clone();
+    content.id = PlanId::from("");
+    let bytes = serde_json::to_vec(&content).expect("a plan is plain data with text keys");
+    PlanId(hex::encode(Sha256::digest(bytes)))
+}
+
+/// Tasks that have, or may have, a container.
+fn active_tasks(job: &Job) -> u32 {
+    let active = job
+        .tasks
+        .values()
+        .filter(|task| matches!(task.phase, TaskPhase::Active { .. }))
+        .count();
+    u32::try_from(active).unwrap_or(u32::MAX)
+}
+
+/// What changes for one job and how many tasks that takes away at once, or why the document is refused.
+fn job_change(
+    fleet: &Fleet,
+    input: &PlanInput,
+    spec: &JobSpec,
+    source: &DocumentRef,
+) -> Result<Option<(JobChange, u32)>, Box<Diagnostic>> {
+    let image = match known_image(fleet, spec) {
+        Some(image) => image.to_owned(),
+        None => match input.images.get(&spec.image) {
+            Some(Ok(image)) => image.clone(),
+            Some(Err(why)) => {
+                return Err(refuse(
+                    spec,
+                    source,
+                    "image-unresolved",
+                    format!(
+                        "the image `{}` could not be resolved to a digest: {why}",
+                        spec.image
+                    ),
+                    "it is tried again; push the image, or correct the reference",
+                ));
+            }
+            None => {
+                return Err(refuse(
+                    spec,
+                    source,
+                    "image-unresolved",
+                    format!("the image `{}` has not been resolved yet", spec.image),
+                    "it is tried again",
+                ));
+            }
+        },
+    };
+    let Some(job) = fleet.jobs.get(&spec.name) else {
+        let target = Target {
+            spec: spec.clone(),
+            image,
+            source: source.clone(),
+            replaces_tasks: false,
+        };
+        let change = JobChange {
+            job: spec.name.clone(),
+            starts: spec.size(),
+            stops: 0,
+            replaces: 0,
+            fields: Vec::new(),
+            notes: Vec::new(),
+            action: JobAction::Create {
+                target: Box::new(target),
+            },
+        };
+        return Ok(Some((change, 0)));
+    };
+    let current = job.current();
+    if current.spec.kind() != spec.kind() {
+        return Err(refuse(
+            spec,
+            source,
+            "kind-changed",
+            format!(
+                "job `{}` is a {} and cannot become a {}",
+                spec.name,
+                kind_word(current.spec.kind()),
+                kind_word(spec.kind())
+            ),
+            "give the new job another name, and remove the old one",
+        ));
+    }
+    if current.spec == *spec && current.image == image && !job.pruned {
+        let moved = job.source.path != source.path;
+        let action = if !job.declared {
+            JobAction::Redeclare {
+                source: source.clone(),
+            }
+        } else if moved {
+            JobAction::Move {
+                source: source.clone(),
+            }
+        } else {
+            // A document that only slid to another line of its file is no change.
+            return Ok(None);
+        };
+        let change = JobChange {
+            job: spec.name.clone(),
+            action,
+            fields: Vec::new(),
+            starts: 0,
+            stops: 0,
+            replaces: 0,
+            notes: if moved {
+                vec![format!(
+                    "its file moved from {} to {}; its containers stay",
+                    job.source.path, source.path
+                )]
+            } else {
+                Vec::new()
+            },
+        };
+        return Ok(Some((change, 0)));
+    }
+    Ok(Some(update(job, spec, image, source)))
+}
+
+fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> (JobChange, u32) {
+    let current = job.current();
+    let replaces_tasks = current.image != image || template(&current.spec) != template(spec);
+    let active = active_tasks(job);
+    let desired = spec.size();
+    let stops = active.saturating_sub(desired);
+    let mut notes = Vec::new();
+    let mut replaces = 0;
+    let mut down_at_once = 0;
+    let mut starts = desired.saturating_sub(active);
+    match (&spec.service, &spec.batch) {
+        (Some(service), _) => {
+            if replaces_tasks {
+                replaces = active.min(desired);
+                down_at_once = replaces.min(service.rollout.max_unavailable);
+            }
+        }
+        (None, Some(batch)) => {
+            let unfinished = job
+                .tasks
+                .values()
+                .filter(|task| !task.is_finished())
+                .count();
+            let runs_again = current
+                .spec
+                .batch
+                .as_ref()
+                .is_some_and(|before| before.run != batch.run);
+            let known = u32::try_from(job.tasks.len()).unwrap_or(u32::MAX);
+            starts = if runs_again {
+                desired
+            } else {
+                desired.saturating_sub(known)
+            };
+            if replaces_tasks && unfinished > 0 {
+                notes.push("tasks that already run finish as they are; those that start from here on take the change".to_owned());
+            }
+            if !runs_again && unfinished == 0 {
+                notes.push("the job is finished; change `batch.run` to run it again".to_owned());
+            }
+        }
+        (None, None) => {}
+    }
+    let mut fields = Vec::new();
+    diff_json("", &to_json(&current.spec), &to_json(spec), &mut fields);
+    if current.image != image {
+        fields.push(FieldChange {
+            path: "image (digest)".to_owned(),
+            from: Some(current.image.clone().into()),
+            to: Some(image.clone().into()),
+        });
+    }
+    let target = Target {
+        spec: spec.clone(),
+        image,
+        source: source.clone(),
+        replaces_tasks,
+    };
+    let change = JobChange {
+        job: spec.name.clone(),
+        action: JobAction::Update {
+            target: Box::new(target),
+        },
+        fields,
+        starts,
+        stops,
+        replaces,
+        notes,
+    };
+    (change, stops.saturating_add(down_at_once))
+}
+
+fn kind_word(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Service => "service",
+        JobKind::Batch => "batch job",
+    }
+}
+
+/// The part of a spec that a container is made from: where it is the same, running tasks need not be replaced. The image
+/// counts by its digest, apart from this.
+fn template(spec: &JobSpec) -> JobSpec {
+    JobSpec {
+        owner: String::new(),
+        tier: Tier::Flex,
+        capacity_group: String::new(),
+        image: String::new(),
+        constraints: Constraints::default(),
+        kill_grace: muster_schemas::spec::Millis(0),
+        service: None,
+        batch: None,
+        ..spec.clone()
+    }
+}
+
+fn refuse(
+    spec: &JobSpec,
+    source: &DocumentRef,
+    code: &str,
+    message: String,
+    help: &str,
+) -> Box<Diagnostic> {
+    Box::new(Diagnostic {
+        code: code.to_owned(),
+        path: source.path.clone(),
+        line: source.line,
+        column: 0,
+        source_line: String::new(),
+        width: 0,
+        message,
+        help: help.to_owned(),
+        job: Some(spec.name.clone()),
+    })
+}
+
+fn to_json(spec: &JobSpec) -> serde_json::Value {
+    serde_json::to_value(spec).expect("a spec is plain data with text keys")
+}
+
+/// Lists what differs, field by field; lists count as one field.
+fn diff_json(
+    path: &str,
+    from: &serde_json::Value,
+    to: &serde_json::Value,
+    changes: &mut Vec<FieldChange>,
+) {
+    use serde_json::Value;
+    if let (Value::Object(from), Value::Object(to)) = (from, to) {
+        let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+        for key in keys {
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            match (from.get(key), to.get(key)) {
+                (Some(from), Some(to)) => diff_json(&path, from, to, changes),
+                (from, to) => changes.push(FieldChange {
+                    path,
+                    from: from.cloned(),
+                    to: to.cloned(),
+                }),
+            }
+        }
+    } else if from != to {
+        changes.push(FieldChange {
+            path: path.to_owned(),
+            from: Some(from.clone()),
+            to: Some(to.clone()),
+        });
+    }
+}

@@ -1,0 +1,281 @@
+//! What needs somebody's eye.
+
+use super::fleet::count;
+use super::job::JobTally;
+use crate::describe::reasons::{blocked, clock, counted, join_names, repository_trouble};
+use crate::describe::short;
+use crate::fleet::{Fleet, Host, Job, Task, TaskPhase};
+use jiff::Timestamp;
+use muster_schemas::api::{Alert, JobStatus, Severity};
+
+/// So many alerts at most are told; nobody reads more, and what is wrong with that much has one cause.
+pub const MAX_ALERTS: usize = 100;
+
+/// A task that no host takes is worth an alert after so long: a finishing task or a joining host mends most of it before.
+pub const BLOCKED_ALERT_SECS: i64 = 30;
+
+/// After a leadership each agent has to connect again; until so long after it a host that has not done so is no alert.
+const RECONNECT_GRACE_SECS: i64 = 30;
+
+/// What needs somebody's eye, worst first; of the same urgency, what concerns the whole cell comes first.
+pub fn alerts(fleet: &Fleet, now: Timestamp) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    repository(fleet, &mut alerts);
+    held_plan(fleet, &mut alerts);
+    for host in fleet.hosts.values() {
+        host_alerts(fleet, host, now, &mut alerts);
+    }
+    refused(fleet, &mut alerts);
+    for job in fleet.jobs.values() {
+        job_alerts(fleet, job, now, &mut alerts);
+    }
+    // The sort is stable: the order above holds within each severity.
+    alerts.sort_by_key(|alert| alert.severity);
+    if alerts.len() > MAX_ALERTS {
+        let more = alerts.len() - (MAX_ALERTS - 1);
+        let severity = alerts[MAX_ALERTS - 1].severity;
+        alerts.truncate(MAX_ALERTS - 1);
+        alerts.push(Alert {
+            severity,
+            code: "more".to_owned(),
+            message: format!("There are {more} more alerts; those above come first."),
+            link: "/jobs".to_owned(),
+            since: None,
+        });
+    }
+    alerts
+}
+
+fn repository(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    if let Some((trouble, since)) = &fleet.trouble {
+        alerts.push(Alert {
+            severity: Severity::Page,
+            code: trouble_code(trouble).to_owned(),
+            message: full(&repository_trouble(trouble)),
+            link: "/fleet".to_owned(),
+            since: Some(*since),
+        });
+    }
+}
+
+fn trouble_code(trouble: &muster_schemas::event::RepositoryTrouble) -> &'static str {
+    use muster_schemas::event::RepositoryTrouble;
+    match trouble {
+        RepositoryTrouble::Unreachable { .. } => "repository-unreachable",
+        RepositoryTrouble::NoBranch { .. } => "repository-no-branch",
+        RepositoryTrouble::Empty { .. } => "repository-empty",
+        RepositoryTrouble::UnrelatedHistory { .. } => "repository-unrelated-history",
+        RepositoryTrouble::Unreadable { .. } => "repository-unreadable",
+    }
+}
+
+fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    if let Some(entry) = fleet.held_plan() {
+        let reasons: Vec<String> = entry.holds.iter().map(ToString::to_string).collect();
+        alerts.push(Alert {
+            severity: Severity::Page,
+            code: "plan-held".to_owned(),
+            message: format!(
+                "Plan {} is held and nothing of it happens: {}. Read it, then push a commit that asks for less at once.",
+                short(entry.plan.id.as_str()),
+                reasons.join("; ")
+            ),
+            link: format!("/plans/{}", entry.plan.id),
+            since: Some(entry.made_at),
+        });
+    }
+}
+
+fn host_alerts(fleet: &Fleet, host: &Host, now: Timestamp, alerts: &mut Vec<Alert>) {
+    let link = format!("/hosts/{}", host.id);
+    let mut alert = |severity, code: &str, message: String, since| {
+        alerts.push(Alert {
+            severity,
+            code: code.to_owned(),
+            message,
+            link: link.clone(),
+            since,
+        });
+    };
+    if !host.orphans.is_empty() {
+        let orphans = count(host.orphans.len());
+        let names: Vec<&str> = host
+            .orphans
+            .iter()
+            .map(|orphan| {
+                if orphan.task.is_empty() {
+                    short(&orphan.container)
+                } else {
+                    orphan.task.as_str()
+                }
+            })
+            .collect();
+        alert(
+            Severity::Page,
+            "orphan",
+            format!(
+                "{} has {} that the control plane does not know ({}). They are left as they are; find out where they come \
+                 from, and remove them by hand if nobody needs them.",
+                host.name,
+                counted(orphans, "container", "containers"),
+                join_names(&names, orphans)
+            ),
+            host.orphans_since,
+        );
+    }
+    if !host.connected {
+        let reconnects = host.since <= fleet.led_since
+            && now.duration_since(fleet.led_since).as_secs() < RECONNECT_GRACE_SECS;
+        // A host that has never connected is still being set up.
+        if !reconnects && host.facts.is_some() {
+            alert(
+                Severity::Page,
+                "host-unreachable",
+                format!(
+                    "The agent of {} has not been heard of since {}. Its containers may well run on; check the machine, its \
+                     network and the agent.",
+                    host.name,
+                    clock(host.since, now)
+                ),
+                Some(host.since),
+            );
+        }
+        return;
+    }
+    let Some(facts) = &host.facts else { return };
+    if let Some(not_ready) = &facts.not_ready {
+        alert(
+            Severity::Warning,
+            "host-not-ready",
+            format!("{} can take no tasks: {not_ready}.", host.name),
+            None,
+        );
+    }
+    if !facts.warnings.is_empty() {
+        alert(
+            Severity::Warning,
+            "host-warning",
+            format!("{}: {}.", host.name, facts.warnings.join("; ")),
+            None,
+        );
+    }
+}
+
+fn refused(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    let Some(first) = fleet.refused.first() else {
+        return;
+    };
+    let faults = counted(count(fleet.refused.len()), "fault", "faults");
+    alerts.push(Alert {
+        severity: Severity::Warning,
+        code: "document-refused".to_owned(),
+        message: format!(
+            "The applied revision has {faults} in documents that are not taken; their jobs stay as they were. The first: \
+             {}:{}: {}.",
+            first.path, first.line, first.message
+        ),
+        link: "/fleet".to_owned(),
+        since: None,
+    });
+}
+
+fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>) {
+    let tally = JobTally::of(fleet, job, now);
+    let link = format!("/jobs/{}", job.id);
+    let mut alert = |code: &str, message: String, link: String, since| {
+        alerts.push(Alert {
+            severity: Severity::Warning,
+            code: code.to_owned(),
+            message,
+            link,
+            since,
+        });
+    };
+    let (status, reason) = tally.status(fleet, job);
+    if let Some(task) = tally.first_crash_loop {
+        alert(
+            "crash-loop",
+            match tally.crash_loops {
+                1 => format!(
+                    "{} is in a crash loop: {} short attempts in a row. Read its log.",
+                    task.id, task.failures
+                ),
+                tasks => format!(
+                    "{tasks} tasks of {} are in a crash loop, such as {}. Read their logs.",
+                    job.id, task.id
+                ),
+            },
+            match tally.crash_loops {
+                1 => format!("/tasks/{}", task.id),
+                _ => link.clone(),
+            },
+            None,
+        );
+    }
+    let mut waiting = job
+        .tasks
+        .values()
+        .filter_map(|task| Some((task, blocked_since(task, now)?)))
+        .filter(|(_, since)| now.duration_since(*since).as_secs() > BLOCKED_ALERT_SECS);
+    if let Some((task, since)) = waiting.next() {
+        let more = count(waiting.count());
+        let why = task
+            .blocked
+            .as_ref()
+            .map_or(String::new(), |(why, _)| blocked(why));
+        let more = match more {
+            0 => String::new(),
+            more => format!(", and so do {more} more of {}", job.id),
+        };
+        alert(
+            "task-blocked",
+            format!("{} waits for a host{more}: {why}.", task.id),
+            format!("/tasks/{}", task.id),
+            Some(since),
+        );
+    }
+    if status == JobStatus::Degraded {
+        alert(
+            "job-degraded",
+            format!("{} is degraded: {reason}.", job.id),
+            link.clone(),
+            None,
+        );
+    }
+    if !job.declared && !job.pruned {
+        alert(
+            "job-undeclared",
+            format!(
+                "No document asks for {} any more ({} is gone), and it runs on. Restore the document, or set `prune: true` \
+                 in the policy to have such jobs stopped.",
+                job.id, job.source
+            ),
+            link,
+            None,
+        );
+    }
+}
+
+/// Since when a task could have been placed and no host took it.
+fn blocked_since(task: &Task, now: Timestamp) -> Option<Timestamp> {
+    match &task.phase {
+        TaskPhase::Queued {
+            since, not_before, ..
+        } => {
+            let ready = *since.max(not_before);
+            (task.blocked.is_some() && ready <= now).then_some(ready)
+        }
+        TaskPhase::Active { .. } | TaskPhase::Finished { .. } => None,
+    }
+}
+
+/// A sentence with its capital letter and full stop.
+fn full(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase());
+    format!(
+        "{}{}.",
+        first.map(|letter| letter.to_string()).unwrap_or_default(),
+        letters.as_str()
+    )
+}

@@ -1,0 +1,396 @@
+//! Jobs.
+
+use super::filter::JobFilter;
+use super::fleet::no_tasks;
+use super::page::{self, Page};
+use super::task::reason;
+use crate::describe::reasons::{clock, counted};
+use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
+use crate::guard::stop_budget;
+use jiff::Timestamp;
+use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List, RolloutView};
+use muster_schemas::ids::JobId;
+use muster_schemas::spec::{JobKind, Millis};
+use muster_schemas::state::{FinishReason, Outcome, TaskState};
+
+/// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
+/// services, short enough for somebody to wait for.
+const START_GRACE_SECS: i64 = 60;
+
+/// A job's tasks, counted in one pass.
+#[derive(Debug, Clone, Default)]
+pub struct JobTally<'a> {
+    /// Tasks in each state, in the order of [`TaskState::ALL`].
+    pub states: [u64; TaskState::ALL.len()],
+    /// Tasks that have not ended for good.
+    pub living: u64,
+    /// Running tasks that are healthy.
+    pub healthy: u64,
+    /// Living tasks that run, or are to run, what the current version asks for.
+    pub updated: u64,
+    /// Of these, healthy for the minimum healthy time.
+    pub settled: u64,
+    /// Living tasks that run something else.
+    pub outdated: u64,
+    /// Tasks of the current run that finished well.
+    pub succeeded: u64,
+    /// Tasks of the current run that finished otherwise.
+    pub failed: u64,
+    /// Tasks that nothing under way will mend: unreachable, unhealthy and not just started, or out of retries.
+    pub ailing: u64,
+    /// The first of them.
+    pub first_ailing: Option<&'a Task>,
+    /// Tasks in a crash loop.
+    pub crash_loops: u64,
+    /// The first of them.
+    pub first_crash_loop: Option<&'a Task>,
+    /// Queued tasks that no host can take.
+    pub blocked: u64,
+    /// The first of them.
+    pub first_blocked: Option<&'a Task>,
+}
+
+impl<'a> JobTally<'a> {
+    /// Counts a job's tasks.
+    pub fn of(fleet: &Fleet, job: &'a Job, now: Timestamp) -> Self {
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
+        let mut tally = Self::default();
+        for task in job.tasks.values() {
+            tally.states[fleet.task_state(task) as usize] += 1;
+            if let TaskPhase::Finished {
+                outcome, reason, ..
+            } = &task.phase
+            {
+                // A service's index that has no retry left keeps its place, and nothing will run there.
+                if job.spec().service.is_some()
+                    && matches!(reason, FinishReason::RetriesExhausted { .. })
+                {
+                    tally.ailing += 1;
+                    tally.first_ailing.get_or_insert(task);
+                }
+                if task.run == job.run {
+                    match outcome {
+                        Outcome::Succeeded => tally.succeeded += 1,
+                        Outcome::Failed | Outcome::Stopped | Outcome::Lost => tally.failed += 1,
+                    }
+                }
+                continue;
+            }
+            tally.living += 1;
+            let attempt = fleet.current_attempt(task);
+            let healthy = fleet.is_healthy(task);
+            tally.healthy += u64::from(healthy);
+            if job.is_outdated(task.version) {
+                tally.outdated += 1;
+            } else {
+                tally.updated += 1;
+                let settled = healthy
+                    && attempt
+                        .and_then(|attempt| attempt.healthy_since)
+                        .is_some_and(|since| now.duration_since(since) >= settle.signed());
+                tally.settled += u64::from(settled);
+            }
+            if task.in_crash_loop() {
+                tally.crash_loops += 1;
+                tally.first_crash_loop.get_or_insert(task);
+            }
+            if task.is_queued() && task.blocked.is_some() {
+                tally.blocked += 1;
+                tally.first_blocked.get_or_insert(task);
+            }
+            if !fleet.is_reachable(task) || attempt.is_some_and(|attempt| is_ailing(attempt, now)) {
+                tally.ailing += 1;
+                tally.first_ailing.get_or_insert(task);
+            }
+        }
+        tally
+    }
+
+    fn in_state(&self, state: TaskState) -> u64 {
+        self.states[state as usize]
+    }
+
+    fn active(&self) -> u64 {
+        self.living - self.in_state(TaskState::Queued)
+    }
+
+    /// How the job is, and why, in a sentence; empty where all is well.
+    pub fn status(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
+        let desired = u64::from(job.desired());
+        if job.pruned || fleet.down {
+            let why = if job.pruned {
+                "its document was removed and the policy prunes"
+            } else {
+                "the cell was taken down"
+            };
+            let status = if self.active() > 0 {
+                JobStatus::Stopping
+            } else {
+                JobStatus::Idle
+            };
+            return (status, why.to_owned());
+        }
+        let is_batch = job.spec().kind() == JobKind::Batch;
+        if is_batch && self.living == 0 && self.succeeded + self.failed >= desired.max(1) {
+            return if self.failed == 0 {
+                (JobStatus::Succeeded, String::new())
+            } else {
+                let tasks = counted(desired, "task", "tasks");
+                (
+                    JobStatus::Failed,
+                    format!("{} of {tasks} did not succeed", self.failed),
+                )
+            };
+        }
+        if desired == 0 {
+            return if self.living == 0 {
+                (JobStatus::Idle, "it asks for no tasks".to_owned())
+            } else {
+                (
+                    JobStatus::Stopping,
+                    "it asks for no tasks any more".to_owned(),
+                )
+            };
+        }
+        if let Some(task) = self.first_crash_loop {
+            let tasks = counted(self.crash_loops, "task is", "tasks are");
+            return (
+                JobStatus::CrashLoop,
+                format!(
+                    "{tasks} in a crash loop, such as {}: {} short attempts in a row",
+                    task.id, task.failures
+                ),
+            );
+        }
+        if let Some(task) = self.first_blocked {
+            let why = task.blocked.as_ref().map_or(String::new(), |(blocked, _)| {
+                crate::describe::reasons::blocked(blocked)
+            });
+            let tasks = counted(self.blocked, "task waits", "tasks wait");
+            return (
+                JobStatus::Blocked,
+                format!("{tasks} for a host, such as {}: {why}", task.id),
+            );
+        }
+        if is_batch {
+            return self.batch_at_work(desired);
+        }
+        if self.outdated == 0 && self.healthy >= desired && self.living == desired {
+            return (JobStatus::Running, String::new());
+        }
+        let stand = self.stand(desired);
+        match self.first_ailing {
+            Some(task) if self.healthy < desired => {
+                (JobStatus::Degraded, format!("{stand}; see {}", task.id))
+            }
+            Some(_) | None => (JobStatus::Progressing, stand),
+        }
+    }
+
+    fn batch_at_work(&self, desired: u64) -> (JobStatus, String) {
+        let done = self.succeeded + self.failed;
+        let stand = format!("{done} of {} finished", counted(desired, "task", "tasks"));
+        if let Some(task) = self.first_ailing {
+            return (JobStatus::Degraded, format!("{stand}; see {}", task.id));
+        }
+        if self.in_state(TaskState::Running) > 0 {
+            (JobStatus::Running, stand)
+        } else {
+            (JobStatus::Progressing, stand)
+        }
+    }
+
+    /// How far the tasks are, such as `2 of 3 tasks are healthy, 1 starting, 1 on an older version`.
+    fn stand(&self, desired: u64) -> String {
+        let mut text = format!(
+            "{} of {} healthy",
+            self.healthy,
+            counted(desired, "task is", "tasks are")
+        );
+        for state in [
+            TaskState::Queued,
+            TaskState::Assigned,
+            TaskState::Starting,
+            TaskState::Stopping,
+        ] {
+            match self.in_state(state) {
+                0 => {}
+                tasks => text.push_str(&format!(", {tasks} {}", state.word())),
+            }
+        }
+        if self.outdated > 0 {
+            text.push_str(&format!(", {} on an older version", self.outdated));
+        }
+        text
+    }
+}
+
+/// Whether an attempt runs and is unhealthy without being about to become healthy: it was healthy before, or has had its
+/// time. Batch tasks without a probe are healthy as soon as they run.
+fn is_ailing(attempt: &Attempt, now: Timestamp) -> bool {
+    attempt.state() == TaskState::Running
+        && attempt.healthy_since.is_none()
+        && (attempt.first_healthy_at.is_some()
+            || attempt
+                .running_at
+                .is_some_and(|since| now.duration_since(since).as_secs() > START_GRACE_SECS))
+}
+
+/// A page of the jobs that match, by id.
+pub fn jobs(fleet: &Fleet, filter: &JobFilter, page: &Page, now: Timestamp) -> List<JobView> {
+    let after = page.after.as_deref().map(JobId::from);
+    page::take(
+        fleet
+            .jobs
+            .values()
+            .filter(|job| filter.matches(fleet, job, now)),
+        page.limit,
+        |job| after.as_ref().is_none_or(|after| job.id > *after),
+        |job| job.id.to_string(),
+        |job| job_view(fleet, job, now),
+    )
+}
+
+/// A job in a list.
+pub fn job_view(fleet: &Fleet, job: &Job, now: Timestamp) -> JobView {
+    view(fleet, job, &JobTally::of(fleet, job, now))
+}
+
+fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>) -> JobView {
+    let version = job.current();
+    let spec = &version.spec;
+    let (status, reason) = tally.status(fleet, job);
+    let is_batch = spec.kind() == JobKind::Batch;
+    let mut tasks = no_tasks();
+    for state in TaskState::ALL {
+        tasks.insert(state.word().to_owned(), tally.in_state(state));
+    }
+    JobView {
+        id: job.id.to_string(),
+        app: spec.app().to_owned(),
+        stack: spec.stack.clone(),
+        detail: spec.detail.clone(),
+        owner: spec.owner.clone(),
+        kind: spec.kind(),
+        tier: spec.tier,
+        capacity_group: spec.capacity_group.clone(),
+        labels: spec.labels.clone(),
+        status,
+        reason,
+        image: version.image.clone(),
+        image_ref: spec.image.clone(),
+        version: version.number,
+        desired: u64::from(job.desired()),
+        tasks,
+        healthy: tally.healthy,
+        updated: tally.updated,
+        succeeded: if is_batch { tally.succeeded } else { 0 },
+        failed: if is_batch { tally.failed } else { 0 },
+        run: job.run,
+        declared: job.declared,
+        source: job.source.to_string(),
+        revision: Some(version.revision.clone()),
+        created_at: job.created_at,
+        updated_at: job.updated_at,
+    }
+}
+
+/// A job with all there is to know of it.
+pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
+    let tally = JobTally::of(fleet, job, now);
+    JobDetail {
+        job: view(fleet, job, &tally),
+        spec: serde_json::to_value(job.spec())
+            .expect("a spec was read from a document with text keys, so it is always JSON"),
+        rollout: rollout(fleet, job, &tally, now),
+        history: job
+            .history
+            .iter()
+            .rev()
+            .map(|entry| JobHistoryView {
+                plan: entry.plan.to_string(),
+                version: entry.version,
+                revision: entry.revision.clone(),
+                action: entry.action.clone(),
+                fields: entry.fields.clone(),
+                at: entry.at,
+            })
+            .collect(),
+    }
+}
+
+/// How the rollout stands; there is one while a service that is wanted has tasks of an older version.
+fn rollout(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Option<RolloutView> {
+    if tally.outdated == 0 || job.pruned || job.spec().service.is_none() {
+        return None;
+    }
+    Some(RolloutView {
+        to_version: job.version,
+        updated: tally.updated,
+        settled: tally.settled,
+        outdated: tally.outdated,
+        waiting_for: waiting_for(fleet, job, tally, now),
+    })
+}
+
+fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> String {
+    if fleet.down {
+        return "the cell to be started again".to_owned();
+    }
+    let new_tasks = || {
+        job.tasks
+            .values()
+            .filter(|task| !task.is_finished() && !job.is_outdated(task.version))
+    };
+    // A new task that cannot come up holds the rollout; of several, one that needs a person comes first.
+    let stuck = new_tasks()
+        .find(|task| task.in_crash_loop())
+        .or_else(|| new_tasks().find(|task| task.is_queued() && task.blocked.is_some()))
+        .or_else(|| new_tasks().find(|task| !fleet.is_healthy(task)));
+    if let Some(task) = stuck {
+        let what = if task.in_crash_loop() {
+            "to leave its crash loop"
+        } else if task.is_queued() {
+            "to be placed"
+        } else {
+            "to be healthy"
+        };
+        return format!("{} {what}: {}", task.id, reason(fleet, task, now));
+    }
+    if tally.settled < tally.updated {
+        let settle = job
+            .spec()
+            .service
+            .as_ref()
+            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
+        let waits = counted(tally.updated - tally.settled, "new task", "new tasks");
+        return format!("{waits} to have been healthy for {settle}");
+    }
+    let stopping = tally.in_state(TaskState::Stopping);
+    if stopping > 0 {
+        return format!("{} to stop", counted(stopping, "task", "tasks"));
+    }
+    let budget = stop_budget(fleet, now);
+    if budget.left == 0 {
+        let next = fleet
+            .recent_stops
+            .front()
+            .map(|stop| *stop + jiff::SignedDuration::from_secs(crate::fleet::STOP_WINDOW_SECS));
+        let when = next.map_or(String::new(), |next| {
+            format!("; the next one is allowed at {}", clock(next, now))
+        });
+        return format!(
+            "the stop budget: {} a minute are allowed{when}",
+            counted(
+                u64::from(budget.per_minute),
+                "automated stop",
+                "automated stops"
+            )
+        );
+    }
+    "its next step, which comes at once".to_owned()
+}

@@ -1,0 +1,433 @@
+//! A small world for tests of decisions: a fleet, a clock, and hosts whose containers do as they are told.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use jiff::{SignedDuration, Timestamp};
+use muster_core::assign::assignments;
+use muster_core::decide::{Answer, Command, Draft, Input, Refusal, follow, take};
+use muster_core::fleet::{Fleet, Task};
+use muster_core::plan::{PlanInput, images_to_resolve};
+use muster_core::specs::{Documents, Located};
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, TaskId};
+use muster_schemas::plan::{Diagnostic, DocumentRef, Revision};
+use muster_schemas::spec::{
+    Batch, Bytes, Capacity, CpuMillis, ImmediateRetry, JobSpec, Mbps, Millis, PolicySpec,
+    RetryPolicy, Rollout, Service, Spec,
+};
+use muster_schemas::state::{
+    Actor, AttemptStatus, Ended, HostFacts, HostResources, Outcome, Phase, TaskState,
+};
+use muster_schemas::wire::{Assignment, Fence, Report};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+pub struct World {
+    pub fleet: Fleet,
+    pub now: Timestamp,
+    pub journal: Vec<Record>,
+    ids: u128,
+    commits: u32,
+    sequence: u64,
+    /// Attempts with a container that runs.
+    pub running: BTreeMap<AttemptId, HostId>,
+    /// Attempts whose container was ever started.
+    pub started: BTreeSet<AttemptId>,
+    /// Containers of these jobs never become ready.
+    pub sick: BTreeSet<String>,
+}
+
+pub fn service(name: &str, desired: u32) -> JobSpec {
+    JobSpec {
+        service: Some(Service {
+            capacity: Capacity {
+                min: 0,
+                desired,
+                max: Capacity::LIMIT,
+            },
+            retry: RetryPolicy::default(),
+            rollout: Rollout {
+                max_surge: 1,
+                max_unavailable: 0,
+                min_healthy_time: Millis::secs(5),
+            },
+        }),
+        batch: None,
+        ..job(name)
+    }
+}
+
+pub fn batch(name: &str, size: u32, retries: u32) -> JobSpec {
+    JobSpec {
+        service: None,
+        batch: Some(Batch {
+            size,
+            run: None,
+            runtime_limit: Millis::secs(3600),
+            retry_on_runtime_limit: false,
+            retry: RetryPolicy::Immediate(ImmediateRetry {
+                retries: Some(retries),
+            }),
+        }),
+        ..job(name)
+    }
+}
+
+fn job(name: &str) -> JobSpec {
+    serde_json::from_value(serde_json::json!({
+        "name": name, "owner": "team@example.com", "image": "registry.example.com/app:1",
+        "service": { "capacity": { "desired": 1 } }
+    }))
+    .expect("a minimal job")
+}
+
+impl World {
+    /// A cell with so many hosts of 8 CPUs, 16 GiB, in zones a, b, c in turn.
+    pub fn new(hosts: u32) -> Self {
+        let mut world = Self {
+            fleet: Fleet::default(),
+            now: "2026-11-23T12:00:00Z".parse().expect("a time"),
+            journal: Vec::new(),
+            ids: 0,
+            commits: 0,
+            sequence: 0,
+            running: BTreeMap::new(),
+            started: BTreeSet::new(),
+            sick: BTreeSet::new(),
+        };
+        world
+            .give(Input::Lead {
+                cell: CellName::from("test"),
+                version: "0.1.0".to_owned(),
+            })
+            .expect("a leader");
+        for number in 0..hosts {
+            let name = format!("host-{number}");
+            let Ok(Answer::Enrolled(host)) = world.give(Input::Enrol { name: name.clone() }) else {
+                panic!("a host enrols")
+            };
+            let facts = facts(&name, ["a", "b", "c"][(number % 3) as usize]);
+            world
+                .give(Input::Connected {
+                    host,
+                    facts: Box::new(facts),
+                })
+                .expect("a known host");
+        }
+        world
+    }
+
+    /// Gives an input and lets everything follow.
+    pub fn give(&mut self, input: Input) -> Result<Answer, Refusal> {
+        let before = self.fleet.clone();
+        let mut ids = self.ids;
+        let mut new_id = || {
+            ids += 1;
+            Uuid::from_u128(ids)
+        };
+        let epoch = match input {
+            Input::Lead { .. } => self.fleet.epoch + 1,
+            _ => self.fleet.epoch,
+        };
+        let mut draft = Draft::new(&mut self.fleet, self.now, epoch, &mut new_id);
+        let answer = take(&mut draft, input);
+        settle(&mut draft);
+        let records = draft.into_records();
+        self.keep(before, records);
+        self.ids = ids;
+        answer
+    }
+
+    /// Lets everything follow from the time alone.
+    pub fn tick(&mut self) {
+        let before = self.fleet.clone();
+        let mut ids = self.ids;
+        let mut new_id = || {
+            ids += 1;
+            Uuid::from_u128(ids)
+        };
+        let epoch = self.fleet.epoch;
+        let mut draft = Draft::new(&mut self.fleet, self.now, epoch, &mut new_id);
+        settle(&mut draft);
+        let records = draft.into_records();
+        self.keep(before, records);
+        self.ids = ids;
+    }
+
+    fn keep(&mut self, before: Fleet, records: Vec<Record>) {
+        let mut folded = before;
+        for record in &records {
+            // What the journal gives back is what was said.
+            let text = serde_json::to_string(record).expect("a record is JSON");
+            let read: Record = serde_json::from_str(&text).expect("a record reads back");
+            assert_eq!(&read, record);
+            folded.apply(&read);
+        }
+        assert_eq!(folded, self.fleet, "the fleet is the fold of its journal");
+        self.journal.extend(records);
+    }
+
+    pub fn commit(&mut self, specs: Vec<JobSpec>, policy: Option<PolicySpec>) {
+        self.commit_with(specs, policy, Vec::new());
+    }
+
+    pub fn commit_with(
+        &mut self,
+        specs: Vec<JobSpec>,
+        policy: Option<PolicySpec>,
+        diagnostics: Vec<Diagnostic>,
+    ) {
+        self.commits += 1;
+        let mut documents = Documents {
+            diagnostics,
+            ..Documents::default()
+        };
+        for spec in specs {
+            let path = format!("jobs/{}.yaml", spec.name);
+            documents.specs.push(Located {
+                spec: Spec::Job(Box::new(spec)),
+                source: at(&path),
+            });
+        }
+        if let Some(policy) = policy {
+            documents.specs.push(Located {
+                spec: Spec::Policy(policy),
+                source: at("policy.yaml"),
+            });
+        }
+        let revision = Revision {
+            commit: CommitId(format!("{:040x}", self.commits)),
+            author: "Ann <ann@example.com>".to_owned(),
+            subject: format!("commit {}", self.commits),
+            committed_at: self.now,
+        };
+        let images = images_to_resolve(&self.fleet, &documents)
+            .into_iter()
+            .map(|image| {
+                let digest = format!(
+                    "{}@sha256:{:064x}",
+                    image.split(':').next().unwrap_or(&image),
+                    image.len()
+                );
+                let digest =
+                    digest.replace("sha256:0", &format!("sha256:{}", &image[image.len() - 1..]));
+                (image, Ok(digest))
+            })
+            .collect();
+        let input = PlanInput {
+            revision,
+            documents,
+            images,
+        };
+        self.give(Input::Revision(Box::new(input)))
+            .expect("a revision is always taken");
+    }
+
+    /// Every connected host does what it is told and reports it.
+    pub fn agents(&mut self) {
+        let hosts: Vec<HostId> = self
+            .fleet
+            .hosts
+            .values()
+            .filter(|host| host.connected)
+            .map(|host| host.id)
+            .collect();
+        for host in hosts {
+            let orders = assignments(&self.fleet, host);
+            let mut statuses = Vec::new();
+            for item in orders.items {
+                let id = item.attempt();
+                match item {
+                    Assignment::Run(launch) => {
+                        if self.started.insert(id) {
+                            self.running.insert(id, host);
+                        }
+                        if self.running.contains_key(&id) {
+                            let ready = !self.sick.contains(launch.job.as_str());
+                            statuses.push(self.status(id, Phase::Running, Some(ready)));
+                        }
+                    }
+                    Assignment::Stop { .. } => {
+                        self.running.remove(&id);
+                        let ended = self.ended(Outcome::Stopped, Some(143));
+                        statuses.push(self.status(id, Phase::Ended(ended), None));
+                    }
+                    Assignment::Keep { .. } | Assignment::Remove { .. } => {}
+                }
+            }
+            let report = Report {
+                complete: true,
+                fence: Fence::default(),
+                attempts: statuses,
+                orphans: Vec::new(),
+            };
+            self.give(Input::Report {
+                host,
+                report: Box::new(report),
+            })
+            .expect("a known host");
+        }
+    }
+
+    pub fn ended(&self, outcome: Outcome, exit_code: Option<i32>) -> Ended {
+        Ended {
+            outcome,
+            exit_code,
+            signal: None,
+            oom: false,
+            at: self.now,
+            message: format!("exited with {exit_code:?}"),
+            system_error: false,
+        }
+    }
+
+    pub fn status(
+        &mut self,
+        attempt: AttemptId,
+        phase: Phase,
+        ready: Option<bool>,
+    ) -> AttemptStatus {
+        self.sequence += 1;
+        AttemptStatus {
+            attempt,
+            sequence: self.sequence,
+            phase,
+            container: None,
+            ip: None,
+            started_at: Some(self.now),
+            ready,
+            live: None,
+            probe_message: None,
+            hardening: None,
+        }
+    }
+
+    /// A task's container exits by itself.
+    pub fn exit(&mut self, task: &str, code: i32) {
+        let id: TaskId = task.parse().expect("a task id");
+        let attempt = self
+            .fleet
+            .current_attempt(self.task(&id))
+            .expect("an attempt")
+            .clone();
+        self.running.remove(&attempt.id);
+        let outcome = if code == 0 {
+            Outcome::Succeeded
+        } else {
+            Outcome::Failed
+        };
+        let ended = self.ended(outcome, Some(code));
+        let status = self.status(attempt.id, Phase::Ended(ended), None);
+        self.report(attempt.host, status);
+    }
+
+    pub fn report(&mut self, host: HostId, status: AttemptStatus) {
+        let report = Report {
+            complete: false,
+            fence: Fence::default(),
+            attempts: vec![status],
+            orphans: Vec::new(),
+        };
+        self.give(Input::Report {
+            host,
+            report: Box::new(report),
+        })
+        .expect("a known host");
+    }
+
+    pub fn task(&self, id: &TaskId) -> &Task {
+        self.fleet.task(id).unwrap_or_else(|| panic!("task {id}"))
+    }
+
+    /// So many seconds pass, one by one, with the agents at work.
+    pub fn pass(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.now += SignedDuration::from_secs(1);
+            self.tick();
+            self.agents();
+        }
+    }
+
+    /// `web.0 running, web.1 queued, …` of the job's tasks that are not finished.
+    pub fn living(&self, job: &str) -> Vec<(u32, TaskState)> {
+        self.fleet
+            .jobs
+            .get(&JobId::from(job))
+            .map_or(Vec::new(), |job| {
+                job.tasks
+                    .values()
+                    .map(|task| (task.id.index, self.fleet.task_state(task)))
+                    .filter(|(_, state)| *state != TaskState::Finished)
+                    .collect()
+            })
+    }
+
+    pub fn healthy(&self, job: &str) -> usize {
+        self.fleet.jobs.get(&JobId::from(job)).map_or(0, |job| {
+            job.tasks
+                .values()
+                .filter(|task| self.fleet.is_healthy(task))
+                .count()
+        })
+    }
+
+    pub fn events<'a, T>(&'a self, pick: impl Fn(&'a Event) -> Option<T>) -> Vec<T> {
+        self.journal
+            .iter()
+            .filter_map(|record| pick(&record.event))
+            .collect()
+    }
+
+    pub fn stops(&self) -> usize {
+        self.events(|event| matches!(event, Event::StopOrdered { .. }).then_some(()))
+            .len()
+    }
+
+    pub fn command(&mut self, command: Command) -> Result<Answer, Refusal> {
+        self.give(Input::Command {
+            actor: Actor::Person("ann".to_owned()),
+            command,
+        })
+    }
+}
+
+fn settle(draft: &mut Draft<'_>) {
+    for _ in 0..50 {
+        let before = draft.fleet.seq;
+        follow(draft);
+        if draft.fleet.seq == before {
+            return;
+        }
+    }
+    panic!("decisions do not come to rest");
+}
+
+fn at(path: &str) -> DocumentRef {
+    DocumentRef {
+        path: path.to_owned(),
+        document: 0,
+        line: 1,
+    }
+}
+
+pub fn facts(name: &str, zone: &str) -> HostFacts {
+    HostFacts {
+        name: name.to_owned(),
+        address: "127.0.0.1".to_owned(),
+        zone: zone.to_owned(),
+        labels: BTreeMap::new(),
+        resources: HostResources {
+            cpu: CpuMillis(8000),
+            memory: Bytes(16 << 30),
+            disk: Bytes(100 << 30),
+            network: Mbps(1000),
+            gpu: 0,
+            containers: 120,
+        },
+        engine: "docker".to_owned(),
+        system: "linux".to_owned(),
+        agent_version: "0.1.0".to_owned(),
+        warnings: Vec::new(),
+        not_ready: None,
+    }
+}

@@ -1,0 +1,624 @@
+//! What people read when something is wrong with their specs. Each snapshot is a transcript: the files, and what is said.
+
+use muster_core::specs::{Documents, Look, SpecFile, read, render};
+use muster_schemas::plan::DocumentRef;
+use muster_schemas::spec::{Bytes, CpuMillis, Millis, PortRef, RetryPolicy, Spec};
+
+/// A snapshot without the expression that made it: the transcript holds all of it.
+macro_rules! show {
+    ($shown:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) })
+    };
+}
+
+fn file(path: &str, bytes: impl Into<Vec<u8>>) -> SpecFile {
+    SpecFile {
+        path: path.to_owned(),
+        bytes: bytes.into(),
+    }
+}
+
+fn read_text(text: &str) -> Documents {
+    read(&[file("jobs/web.yaml", text)])
+}
+
+/// Everything that is said, and how many documents hold.
+fn said(documents: &Documents) -> String {
+    let mut shown = String::new();
+    for diagnostic in &documents.diagnostics {
+        shown.push_str(&render(diagnostic, Look::Plain));
+        match &diagnostic.job {
+            Some(job) => shown.push_str(&format!("  (job: {job})\n")),
+            None => shown.push_str("  (job: not known)\n"),
+        }
+    }
+    shown.push_str(&format!("{} documents hold\n", documents.specs.len()));
+    shown
+}
+
+/// A transcript of many cases: a title, the document, what is said. Each has to be refused.
+fn transcript(cases: &[(&str, &str)]) -> String {
+    let mut shown = String::new();
+    for (title, text) in cases {
+        let documents = read_text(text);
+        assert!(
+            !documents.diagnostics.is_empty(),
+            "{title}: nothing is said"
+        );
+        shown.push_str(&format!(
+            "=== {title}\n{text}\n--- says\n{}\n",
+            said(&documents)
+        ));
+    }
+    shown
+}
+
+/// A whole service with `extra` lines at its end.
+fn service(extra: &str) -> String {
+    format!(
+        "apiVersion: muster/v1\nkind: Job\nname: web\nowner: web-team@example.com\nimage: registry.example.com/web:1\n\
+         service:\n  capacity: {{desired: 3}}\n{extra}"
+    )
+}
+
+/// A service with other lines in place of its own `service:`.
+fn job(rest: &str) -> String {
+    format!(
+        "apiVersion: muster/v1\nkind: Job\nname: web\nowner: web-team@example.com\nimage: registry.example.com/web:1\n{rest}"
+    )
+}
+
+fn cases<'a>(cases: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    cases
+        .iter()
+        .map(|(title, text)| (*title, text.as_str()))
+        .collect()
+}
+
+#[test]
+fn a_whole_job_is_read_with_its_defaults() {
+    let documents = read_text(&service(
+        "ports:\n  - {name: http, port: 8080}\nreadiness:\n  http: {port: http, path: /healthz}\n",
+    ));
+    assert_eq!(documents.diagnostics, []);
+    let [found] = &documents.specs[..] else {
+        panic!("{documents:?}")
+    };
+    assert_eq!(
+        found.source,
+        DocumentRef {
+            path: "jobs/web.yaml".to_owned(),
+            document: 0,
+            line: 1
+        }
+    );
+    let Spec::Job(job) = &found.spec else {
+        panic!("{found:?}")
+    };
+    assert_eq!(job.name.as_str(), "web");
+    assert_eq!(job.size(), 3);
+    assert_eq!(job.resources.cpu, CpuMillis(100));
+    assert_eq!(job.resources.memory, Bytes::mib(128));
+    assert_eq!(job.kill_grace, Millis::secs(10));
+    assert!(matches!(job.retry(), RetryPolicy::ExponentialBackoff(_)));
+    let http = job
+        .readiness
+        .as_ref()
+        .and_then(|probe| probe.http.as_ref())
+        .unwrap();
+    assert_eq!(http.port, PortRef::Name("http".to_owned()));
+}
+
+#[test]
+fn forms_that_are_fine() {
+    let whole = service("");
+    for (title, text) in [
+        ("CRLF", whole.replace('\n', "\r\n")),
+        ("byte order mark", format!("\u{feff}{whole}")),
+        ("empty documents around it", format!("---\n---\n# only a comment\n---\n{whole}---\n...\n---\n~\n")),
+        ("an explicit end", format!("{whole}...\n")),
+        ("JSON", r#"{"apiVersion": "muster/v1", "kind": "Job", "name": "web", "owner": "a", "image": "web:1", "batch": {}}"#.to_owned()),
+        ("other scripts", service("labels: {team: \"Grüße 🚢\"}\n")),
+        ("a quoted number", service("env: {PORT: \"8080\"}\n")),
+        ("little memory", service("resources: {memory: 16MiB}\n")),
+        ("block text", service("command:\n  - sh\n  - -c\n  - |\n    while true; do\n      sleep 1\n    done\n")),
+    ] {
+        let documents = read_text(&text);
+        assert_eq!(said(&documents), "1 documents hold\n", "{title}");
+    }
+    for (title, text) in [
+        ("nothing", ""),
+        ("white space", " \n\n"),
+        ("comments", "# one\n# two\n"),
+        ("a marker", "---\n"),
+    ] {
+        assert_eq!(said(&read_text(text)), "0 documents hold\n", "{title}");
+    }
+}
+
+#[test]
+fn syntax() {
+    let deep = format!(
+        "{}env: {}{}",
+        service(""),
+        "{a: ".repeat(40),
+        "}".repeat(40)
+    );
+    let brackets = service(&format!("command: {}", "[".repeat(2000)));
+    show!(transcript(&cases(&[
+        (
+            "duplicate keys",
+            service("image: registry.example.com/web:2\n")
+        ),
+        (
+            "duplicate keys, deeper",
+            service("env:\n  A: one\n  B: two\n  A: three\n")
+        ),
+        ("the name twice", service("name: web2\n")),
+        ("tab indentation", service("env:\n\tA: one\n")),
+        ("unclosed quote", service("env:\n  A: \"one\n")),
+        ("unclosed bracket", service("command: [sh, -c\n")),
+        ("wrong indentation", service("env:\n  A: one\n B: two\n")),
+        ("missing colon", service("env\n  A: one\n")),
+        ("two colons", service("app: shop: web\n")),
+        ("unquoted asterisk", service("app: @shop\n")),
+        (
+            "alias bomb",
+            service("env:\n  A: &a [x, x]\n  B: &b [*a, *a]\n  C: [*b, *b]\n")
+        ),
+        ("unknown alias", service("app: *shop\n")),
+        (
+            "merge key",
+            service("labels: {a: b}\nenv:\n  <<: {A: one}\n")
+        ),
+        ("tag", service("app: !secret shop\n")),
+        (
+            "directive",
+            format!("%YAML 1.2\n---\n{}", service("app: 5\n"))
+        ),
+        ("a list as a key", service("? [a, b]\n: c\n")),
+        ("deep nesting", deep),
+        ("a list", "- kind: Job\n".to_owned()),
+        ("a text", "just some words\n".to_owned()),
+        ("a number", "42\n".to_owned()),
+    ])));
+    // A long line of brackets is told with a short one.
+    let documents = read_text(&brackets);
+    assert_eq!(documents.diagnostics.len(), 1);
+    assert_eq!(documents.diagnostics[0].code, "too-deep");
+    assert!(documents.diagnostics[0].source_line.chars().count() <= 161);
+}
+
+#[test]
+fn header() {
+    let rest = "name: web\nowner: a\nimage: web:1\nbatch: {}\n";
+    show!(transcript(&cases(&[
+        ("no apiVersion", format!("kind: Job\n{rest}")),
+        (
+            "misspelled apiVersion",
+            format!("apiversion: muster/v1\nkind: Job\n{rest}")
+        ),
+        (
+            "wrong apiVersion",
+            format!("apiVersion: muster/v2\nkind: Job\n{rest}")
+        ),
+        (
+            "another system's",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n".to_owned()
+        ),
+        ("no kind", format!("apiVersion: muster/v1\n{rest}")),
+        (
+            "misspelled kind",
+            format!("apiVersion: muster/v1\nknid: Job\n{rest}")
+        ),
+        (
+            "misspelled word",
+            format!("apiVersion: muster/v1\nkind: Jbo\n{rest}")
+        ),
+        (
+            "kind in lower case",
+            format!("apiVersion: muster/v1\nkind: job\n{rest}")
+        ),
+        (
+            "a later kind",
+            "apiVersion: muster/v1\nkind: CapacityGroup\nname: shop\n".to_owned()
+        ),
+        (
+            "kind is a list",
+            format!("apiVersion: muster/v1\nkind: [Job]\n{rest}")
+        ),
+        (
+            "no name",
+            "apiVersion: muster/v1\nkind: Job\nowner: a\nimage: web:1\nbatch: {}\n".to_owned()
+        ),
+        ("an empty mapping", "{}\n".to_owned()),
+        (
+            "only a header",
+            "apiVersion: muster/v1\nkind: Job\n".to_owned()
+        ),
+    ])));
+}
+
+#[test]
+fn fields() {
+    show!(transcript(&cases(&[
+        ("misspelled field", service("commnad: [sh]\n")),
+        ("unknown field", service("hostNetwork: true\n")),
+        ("misspelled deeper", service("resources:\n  memry: 1GiB\n")),
+        ("in the wrong place", service("cpu: 2\nreplicas: 3\n")),
+        ("misspelled in a list", service("ports:\n  - {name: http, prot: 80}\n")),
+        ("misspelled required field", "apiVersion: muster/v1\nkind: Job\nname: web\nowner: a\nimgae: web:1\nbatch: {}\n".to_owned()),
+        ("misspelled kind of job", job("sevice:\n  capacity: {desired: 3}\n")),
+        ("number for text", service("env:\n  PORT: 8080\n  DEBUG: true\n  RATIO: 1.10\n")),
+        ("text for number", job("service:\n  capacity: {desired: three}\n")),
+        ("quoted number", job("service:\n  capacity: {desired: \"3\"}\n")),
+        ("negative number", job("service:\n  capacity: {desired: -1}\n")),
+        ("fraction", job("batch: {size: 2.5}\n")),
+        ("no value", service("env:\n")),
+        ("yes for true", job("batch: {retryOnRuntimeLimit: yes}\n")),
+        ("text for a list", service("command: sleep 1\n")),
+        ("mapping for a list", service("ports:\n  http: 8080\n")),
+        ("list for a mapping", service("env:\n  - A=one\n")),
+        ("mapping for text", service("app: {name: shop}\n")),
+        ("size without unit", service("resources: {memory: 256}\n")),
+        ("unknown unit", service("resources: {memory: 256M, disk: 1.5GiB}\n")),
+        ("time without unit", service("killGrace: 10\n")),
+        ("unknown time unit", service("killGrace: 10 seconds\n")),
+        ("bandwidth", service("resources: {network: 100}\n")),
+        ("cpu as text", service("resources: {cpu: 500m}\n")),
+        ("misspelled word", service("tier: critcal\n")),
+        ("unknown word", service("tier: gold\n")),
+        ("capability", service("security: {capabilities: [SYS_ADMIN, NET_BIND]}\n")),
+        ("port out of range", service("ports: [{name: http, port: 70000}]\n")),
+        ("probe port out of range", service("liveness: {tcp: {port: 70000}}\n")),
+        ("unknown retry policy", job("batch:\n  retry: {exponential: {initial: 1s, max: 5s}}\n")),
+        ("two retry policies", job("batch:\n  retry:\n    immediate: {}\n    delayed: {delay: 5s}\n")),
+        ("retry policy as a word", job("batch:\n  retry: immediate\n")),
+        ("retry policy without delay", job("batch:\n  retry: {delayed: {}}\n")),
+        ("many at once", "apiVersion: muster/v1\nkind: Job\nname: Web\nowner: 5\nimgage: web:1\nresources:\n  cpu: 0\n  memory: 1MB\nports:\n  - {name: HTTP, port: 80}\n  - {port: 80}\nliveness:\n  http: {port: htpt}\nservice:\n  capacity: {desired: 3, min: 5}\n  rollout: {maxSurge: 0}\n".to_owned()),
+    ])));
+}
+
+#[test]
+fn rules() {
+    let env: String = (0..40)
+        .map(|i| format!("  A{i}: \"{}\"\n", "x".repeat(1000)))
+        .collect();
+    show!(transcript(&cases(&[
+        ("name", service("").replace("name: web", "name: Web_Shop")),
+        ("neither", job("")),
+        ("both", service("batch: {size: 2}\n")),
+        (
+            "desired over max",
+            job("service:\n  capacity: {min: 1, desired: 5, max: 3}\n")
+        ),
+        (
+            "desired under min",
+            job("service:\n  capacity:\n    min: 6\n    desired: 5\n")
+        ),
+        (
+            "min over max",
+            job("service:\n  capacity: {min: 4, desired: 3, max: 2}\n")
+        ),
+        ("too many", job("service:\n  capacity: {desired: 20000}\n")),
+        (
+            "rollout that cannot move",
+            service("").replace("  capacity", "  rollout: {maxSurge: 0}\n  capacity")
+        ),
+        ("batch size", job("batch: {size: 0}\n")),
+        ("batch too large", job("batch: {size: 1001}\n")),
+        ("runtime limit", job("batch: {runtimeLimit: 500ms}\n")),
+        (
+            "runtime limit too long",
+            job("batch: {runtimeLimit: 11d}\n")
+        ),
+        (
+            "backoff",
+            job("batch:\n  retry: {exponentialBackoff: {initial: 1m, max: 5s}}\n")
+        ),
+        (
+            "retries",
+            job("batch:\n  retry: {immediate: {retries: 20000}}\n")
+        ),
+        ("no probe target", service("readiness: {interval: 5s}\n")),
+        (
+            "two probe targets",
+            service("readiness:\n  http: {port: 80}\n  tcp: {port: 80}\n")
+        ),
+        (
+            "unknown port name",
+            service("ports: [{name: http, port: 80}]\nreadiness: {http: {port: htpp}}\n")
+        ),
+        (
+            "no ports at all",
+            service("readiness: {http: {port: http}}\n")
+        ),
+        (
+            "probe path",
+            service("readiness: {http: {port: 80, path: healthz}}\n")
+        ),
+        (
+            "probe numbers",
+            service("liveness: {tcp: {port: 0}, failures: 0, interval: 1ms, timeout: 0s}\n")
+        ),
+        (
+            "empty probe command",
+            service("liveness: {exec: {command: []}}\n")
+        ),
+        (
+            "port names",
+            service("ports:\n  - {name: http, port: 80}\n  - {name: http, port: 81}\n")
+        ),
+        (
+            "port name",
+            service("ports:\n  - {name: a-very-long-port-name, port: 80}\n")
+        ),
+        (
+            "port 0",
+            service("ports:\n  - {name: http, port: 0, hostPort: 0}\n")
+        ),
+        (
+            "host ports",
+            service(
+                "ports:\n  - {name: a, port: 80, hostPort: 8080}\n  - {name: b, port: 81, hostPort: 8080}\n"
+            )
+        ),
+        (
+            "environment",
+            service("env:\n  1A: x\n  \"A B\": x\n  MUSTER_JOB: x\n  C: \"a\\0b\"\n")
+        ),
+        ("too much environment", service(&format!("env:\n{env}"))),
+        (
+            "too long a command",
+            service(&format!("command: [sh, -c, \"{}\"]\n", "x".repeat(20_000)))
+        ),
+        (
+            "empty command",
+            service("entrypoint: []\ncommand: [\"\"]\n")
+        ),
+        ("image", service("").replace("web:1", "web")),
+        ("image in capitals", service("").replace("/web:1", "/Web:1")),
+        (
+            "image digest",
+            service("").replace("web:1", "web@sha256:abc")
+        ),
+        (
+            "labels",
+            service("labels:\n  \"a b\": x\n  muster.job: y\n  ok: \"two\\nlines\"\n")
+        ),
+        ("app", service("app: my shop\n")),
+        (
+            "owner",
+            service("").replace("web-team@example.com", "\" \"")
+        ),
+        (
+            "resources",
+            service("resources:\n  cpu: 0\n  memory: 4MiB\n  gpu: 17\n  network: 500Gbps\n")
+        ),
+        ("shm", service("resources: {memory: 128MiB, shm: 256MiB}\n")),
+        ("kill grace", service("killGrace: 1h\n")),
+        ("user", service("security: {user: \"a:b:c\"}\n")),
+        (
+            "capability twice",
+            service("security: {capabilities: [CHOWN, KILL, CHOWN]}\n")
+        ),
+        (
+            "zone balance in one zone",
+            service("constraints: {hard: {zoneBalance: true, zones: [a]}}\n")
+        ),
+        (
+            "constraints",
+            service(
+                "constraints:\n  hard: {zones: [a, \"\"], hosts: [h, h]}\n  soft: {hostLabels: {\"a b\": c}}\n"
+            )
+        ),
+        (
+            "policy name",
+            "apiVersion: muster/v1\nkind: Policy\nname: My Policy\nprune: perhaps\n".to_owned()
+        ),
+    ])));
+}
+
+#[test]
+fn files() {
+    let whole = service("").into_bytes();
+    let cut_utf8 = [&whole[..], b"app: caf\xe9\nstack: prod\n"].concat();
+    let utf16: Vec<u8> = service("")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let nul = [&whole[..], b"app: a\0b\n"].concat();
+    let large = format!("{}# {}\n", service(""), "x".repeat(10 << 20)).into_bytes();
+    let mut shown = String::new();
+    for (title, path, bytes) in [
+        ("not UTF-8", "jobs/web.yaml", cut_utf8),
+        ("UTF-16", "jobs/web.yaml", utf16),
+        ("NUL", "jobs/web.yaml", nul),
+        (
+            "binary",
+            "jobs/web.yaml",
+            b"\x7fELF\x02\x01\x01\0\0\0".to_vec(),
+        ),
+        ("10 MB", "jobs/web.yaml", large),
+        ("a path upwards", "jobs/../../web.yaml", whole.clone()),
+        ("an absolute path", "/jobs/web.yaml", whole.clone()),
+        ("a backslash", "jobs\\web.yaml", whole.clone()),
+        (
+            "a control character",
+            "jobs/\u{1b}[31mweb.yaml",
+            whole.clone(),
+        ),
+        ("no path", "", whole.clone()),
+        (
+            "control characters in a line",
+            "jobs/web.yaml",
+            service("app: \"\u{1b}[31mx\"\n").into_bytes(),
+        ),
+    ] {
+        let documents = read(&[file(path, bytes)]);
+        assert!(
+            !documents.diagnostics.is_empty(),
+            "{title}: nothing is said"
+        );
+        shown.push_str(&format!("=== {title}\n{}\n", said(&documents)));
+    }
+    show!(shown);
+}
+
+#[test]
+fn one_identity_in_two_documents() {
+    let other = service("").replace("name: web", "name: api");
+    let policy = "apiVersion: muster/v1\nkind: Policy\nname: default\n";
+    let documents = read(&[
+        file("jobs/web.yaml", service("")),
+        file(
+            "jobs/copy.yaml",
+            format!("# a copy\n---\n{other}---\n{}", service("app: copied\n")),
+        ),
+        file("policy.yaml", policy),
+        file("team/policy.yaml", policy.replace("default", "team")),
+        file("wrong.yaml", policy.replace("name", "nmae")),
+    ]);
+    assert_eq!(documents.specs.len(), 1);
+    assert_eq!(documents.specs[0].spec.name(), "api");
+    assert_eq!(documents.specs[0].source.document, 0);
+    assert_eq!(documents.specs[0].source.line, 3);
+    show!(said(&documents));
+}
+
+#[test]
+fn a_copy_does_not_take_over_the_job_of_a_broken_document() {
+    let documents = read(&[
+        file("jobs/web.yaml", service("commnad: [sh]\n")),
+        file("jobs/copy.yaml", service("")),
+    ]);
+    assert_eq!(documents.specs, []);
+    let copy = documents
+        .diagnostics
+        .iter()
+        .find(|found| found.path == "jobs/copy.yaml")
+        .unwrap();
+    assert_eq!(copy.code, "duplicate-name");
+    assert!(copy.message.contains("jobs/web.yaml:8"), "{}", copy.message);
+}
+
+#[test]
+fn a_bad_document_does_not_hide_its_neighbours() {
+    let named = |name: &str| service("").replace("name: web", &format!("name: {name}"));
+    for bad in [
+        "a: [1\n",
+        "a: \"unclosed\n",
+        "a: |\n  text\n b: 1\n",
+        "\ta: 1\n",
+        "a: &x [*x]\n",
+        &"[".repeat(500),
+        "kind: Job\nname: broken\n",
+        "%TAG ! x\n",
+        "- }\n",
+    ] {
+        let text = format!("{}---\n{bad}\n---\n{}", named("first"), named("last"));
+        let documents = read_text(&text);
+        let names: Vec<&str> = documents
+            .specs
+            .iter()
+            .map(|found| found.spec.name())
+            .collect();
+        assert_eq!(names, ["first", "last"], "{bad}");
+        assert!(!documents.diagnostics.is_empty(), "{bad}");
+        assert_eq!(documents.specs[1].source.document, 2);
+        let lines = 7 + 1 + (bad.matches('\n').count() + 1) + 1 + 1;
+        assert_eq!(documents.specs[1].source.line as usize, lines, "{bad}");
+    }
+}
+
+#[test]
+fn a_document_that_cannot_be_parsed_still_says_its_job() {
+    let documents = read_text(&service("env: [\n"));
+    assert_eq!(
+        documents.diagnostics[0]
+            .job
+            .as_ref()
+            .map(|job| job.as_str()),
+        Some("web")
+    );
+    let documents = read_text(&service("env: [\n").replace("name: web", "name: Web"));
+    assert_eq!(
+        documents.diagnostics[0].job, None,
+        "a name that no job has may hide a job's real one"
+    );
+}
+
+#[test]
+fn a_file_full_of_problems_is_cut_short() {
+    let text = "---\nkind: Job\n".repeat(1000);
+    let documents = read(&[file("a.yaml", text), file("b.yaml", service(""))]);
+    assert_eq!(documents.specs.len(), 1);
+    let last = documents
+        .diagnostics
+        .iter()
+        .rfind(|found| found.path == "a.yaml")
+        .unwrap();
+    assert_eq!(last.code, "too-many-problems");
+    assert_eq!(last.job, None, "whatever stood in the file may be meant");
+    assert!(documents.diagnostics.len() <= 101);
+}
+
+#[test]
+fn every_bad_file_is_told_even_past_the_bound_on_diagnostics() {
+    let text = "---\na: 1\n".repeat(30);
+    let files: Vec<SpecFile> = (0..400)
+        .map(|i| file(&format!("{i}.yaml"), text.as_str()))
+        .collect();
+    let documents = read(&files);
+    for file in &files {
+        assert!(
+            documents
+                .diagnostics
+                .iter()
+                .any(|found| found.path == file.path),
+            "{}",
+            file.path
+        );
+    }
+    assert!(
+        documents.diagnostics.len() < 11_000,
+        "{}",
+        documents.diagnostics.len()
+    );
+}
+
+#[test]
+fn ten_thousand_files_are_read() {
+    let files: Vec<SpecFile> = (0..10_000)
+        .map(|i| {
+            file(
+                &format!("jobs/{i}.yaml"),
+                service("").replace("name: web", &format!("name: web-{i}")),
+            )
+        })
+        .collect();
+    let documents = read(&files);
+    assert_eq!(documents.specs.len(), 10_000);
+    assert_eq!(documents.diagnostics, []);
+}
+
+#[test]
+fn a_terminal_gets_a_frame() {
+    let documents = read_text(&service(
+        "commnad: [sh]\nowner: x\nenv: {Ä: \"ö\", PORT: 80}\n",
+    ));
+    let shown: String = documents
+        .diagnostics
+        .iter()
+        .map(|found| {
+            render(
+                found,
+                Look::Terminal {
+                    columns: 80,
+                    colour: false,
+                },
+            )
+        })
+        .collect();
+    show!(shown);
+}

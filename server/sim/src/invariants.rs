@@ -1,0 +1,234 @@
+//! What must never happen, checked after every step, from the journal and from what the hosts did.
+//!
+//! The numbers are those of the design's list of invariants.
+
+use crate::host::{Deed, Host};
+use jiff::SignedDuration;
+use muster_core::fleet::Fleet;
+use muster_core::guard;
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
+use muster_schemas::spec::{CpuMillis, JobKind};
+use muster_schemas::state::{Outcome, StopReason};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is remembered from step to step.
+#[derive(Default)]
+pub struct Watch {
+    fleet: Fleet,
+    checked: usize,
+    automated_stops: Vec<jiff::Timestamp>,
+    ordered: BTreeSet<AttemptId>,
+    started: BTreeMap<AttemptId, HostId>,
+    held: BTreeSet<PlanId>,
+    finished: BTreeSet<(TaskId, u32)>,
+}
+
+impl Watch {
+    /// Looks at the records that have become durable since the last look.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what happened that must not.
+    pub fn look_at_journal(&mut self, journal: &[Record]) -> Result<(), String> {
+        for record in &journal[self.checked..] {
+            self.look_at_record(record)?;
+            self.fleet.apply(record);
+        }
+        self.checked = journal.len();
+        Ok(())
+    }
+
+    fn look_at_record(&mut self, record: &Record) -> Result<(), String> {
+        match &record.event {
+            Event::StopOrdered { order } => {
+                if !self.ordered.insert(order.attempt) {
+                    return Err(format!(
+                        "18: attempt {} is ordered to stop twice",
+                        order.attempt
+                    ));
+                }
+                if order
+                    .plan
+                    .as_ref()
+                    .is_some_and(|plan| self.held.contains(plan))
+                {
+                    return Err(format!("2: a held plan stops attempt {}", order.attempt));
+                }
+                if order.reason.is_automated() {
+                    self.check_budget(record)?;
+                }
+                if matches!(order.reason, StopReason::Rollout { .. }) {
+                    self.check_availability(order.attempt)?;
+                }
+            }
+            Event::PlanHeld { plan, .. } => {
+                self.held.insert(plan.clone());
+            }
+            Event::AttemptPlaced { task, host, .. } => self.check_placement(task, *host)?,
+            Event::TaskFinished { task, .. } => {
+                let run = self.fleet.task(task).map_or(0, |task| task.run);
+                let is_batch = self
+                    .fleet
+                    .jobs
+                    .get(&task.job)
+                    .is_some_and(|job| job.spec().kind() == JobKind::Batch);
+                if is_batch && run > 0 && !self.finished.insert((task.clone(), run)) {
+                    return Err(format!("4: batch task {task} finishes twice in run {run}"));
+                }
+            }
+            Event::AttemptReported { status } => {
+                if let muster_schemas::state::Phase::Ended(ended) = &status.phase
+                    && ended.outcome == Outcome::Stopped
+                    && !self.ordered.contains(&status.attempt)
+                {
+                    return Err(format!(
+                        "18: attempt {} was stopped without a record",
+                        status.attempt
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// 1: automated stops within any minute stay within the budget.
+    fn check_budget(&mut self, record: &Record) -> Result<(), String> {
+        self.automated_stops.push(record.at);
+        let begin = record.at - SignedDuration::from_secs(60);
+        let recent = self
+            .automated_stops
+            .iter()
+            .rev()
+            .take_while(|at| **at > begin)
+            .count();
+        let part = self.fleet.running_tasks() * guard::STOPS_PER_MINUTE_PERCENT / 100;
+        let allowed = guard::STOPS_PER_MINUTE_FLOOR.max(part) as usize;
+        if recent > allowed {
+            return Err(format!(
+                "1: {recent} automated stops in a minute, {allowed} are allowed"
+            ));
+        }
+        Ok(())
+    }
+
+    /// 17: a rollout takes no healthy task away below the job's minimum.
+    fn check_availability(&self, attempt: AttemptId) -> Result<(), String> {
+        let Some(known) = self.fleet.attempts.get(&attempt) else {
+            return Ok(());
+        };
+        let Some(job) = self.fleet.jobs.get(&known.task.job) else {
+            return Ok(());
+        };
+        let Some(service) = &job.spec().service else {
+            return Ok(());
+        };
+        let was_healthy = self
+            .fleet
+            .task(&known.task)
+            .is_some_and(|task| self.fleet.is_healthy(task));
+        let healthy = job
+            .tasks
+            .values()
+            .filter(|task| self.fleet.is_healthy(task))
+            .count();
+        let floor = job
+            .desired()
+            .saturating_sub(service.rollout.max_unavailable) as usize;
+        if was_healthy && healthy <= floor {
+            return Err(format!(
+                "17: a rollout takes {} below {floor} healthy tasks",
+                known.task
+            ));
+        }
+        Ok(())
+    }
+
+    /// 4 and 14: one living attempt for a task, and nothing is sold twice.
+    fn check_placement(&self, task: &TaskId, host: HostId) -> Result<(), String> {
+        if let Some(other) = self
+            .fleet
+            .attempts
+            .values()
+            .find(|known| known.task == *task && known.ended.is_none())
+        {
+            return Err(format!(
+                "4: {task} gets an attempt while {} lives",
+                other.id
+            ));
+        }
+        let Some(job) = self.fleet.jobs.get(&task.job) else {
+            return Err(format!("{task} has no job"));
+        };
+        let taken = self.fleet.allocated().remove(&host).unwrap_or_default();
+        let has = self
+            .fleet
+            .hosts
+            .get(&host)
+            .and_then(|host| host.facts.as_ref())
+            .map(|facts| facts.resources);
+        let needs = &job.spec().resources;
+        let fits = has.is_some_and(|has| {
+            taken.cpu.0 + needs.cpu.0 <= has.cpu.0
+                && taken.memory.0 + needs.memory.0 <= has.memory.0
+                && taken.containers < has.containers
+        });
+        if !fits {
+            return Err(format!("14: {task} does not fit on its host"));
+        }
+        Ok(())
+    }
+
+    /// Looks at what an agent did.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what happened that must not.
+    pub fn look_at_deed(&mut self, host: HostId, deed: &Deed) -> Result<(), String> {
+        match deed {
+            Deed::Started(attempt) => {
+                if let Some(other) = self.started.insert(*attempt, host) {
+                    return Err(format!(
+                        "4: attempt {attempt} is started twice, on {other} and {host}"
+                    ));
+                }
+                if !self.fleet.attempts.contains_key(attempt) {
+                    return Err(format!(
+                        "3: attempt {attempt} is started before it is durable"
+                    ));
+                }
+            }
+            Deed::Stopped(attempt) => {
+                if !self.ordered.contains(attempt) {
+                    return Err(format!(
+                        "10: attempt {attempt} is stopped without a durable order"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// 14: what runs on a host fits it, whatever the fleet believes.
+    ///
+    /// # Errors
+    ///
+    /// A sentence on what does not fit.
+    pub fn look_at_host(&self, host: &Host) -> Result<(), String> {
+        let running = host
+            .containers
+            .values()
+            .filter(|container| container.ended.is_none());
+        let cpu: u32 = running
+            .map(|container| container.launch.resources.cpu.0)
+            .sum();
+        if CpuMillis(cpu) > host.facts.resources.cpu {
+            return Err(format!(
+                "14: {} runs {cpu} thousandths of a CPU",
+                host.facts.name
+            ));
+        }
+        Ok(())
+    }
+}

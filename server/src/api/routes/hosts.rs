@@ -1,0 +1,84 @@
+//! Hosts.
+
+use super::{Id, Refused};
+use crate::api::problem::Failure;
+use crate::api::query::{Query, with_cursor};
+use crate::api::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use muster_core::view::{HostFilter, host_view, hosts};
+use muster_schemas::api::{HostView, List, Problem};
+use muster_schemas::ids::HostId;
+
+/// Hosts in the order in which they enrolled.
+#[utoipa::path(
+    get, path = "/api/v1/hosts", tag = "hosts", operation_id = "hosts",
+    description = "Hosts in the order in which they enrolled.",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "So many at most, from 1 to 1000; default 100"),
+        ("q" = Option<String>, Query, description = "Part of the id, name, address, zone or engine"),
+        ("host" = Option<Vec<String>>, Query, description = "Hosts, by id or name"),
+        ("zone" = Option<Vec<String>>, Query, description = "Zones"),
+        ("reachable" = Option<Vec<bool>>, Query, description = "Whether the agent is connected"),
+        ("ready" = Option<Vec<bool>>, Query, description = "Whether it can take tasks"),
+        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key=value`"),
+    ),
+    responses((status = 200, description = "A page of hosts", body = List<HostView>), Refused),
+)]
+pub async fn list_hosts(
+    State(state): State<ApiState>,
+    mut query: Query,
+) -> Result<Json<List<HostView>>, Failure> {
+    let page = query.page()?;
+    let filter = HostFilter {
+        q: query.one("q")?,
+        host: query.all("host"),
+        zone: query.all("zone"),
+        reachable: query.flags("reachable")?,
+        ready: query.flags("ready")?,
+        label: query.labels()?,
+    };
+    query.finish()?;
+    let now = state.now();
+    Ok(Json(with_cursor(
+        state.read(|fleet| hosts(fleet, &filter, &page, now)),
+    )))
+}
+
+/// One host.
+#[utoipa::path(
+    get, path = "/api/v1/hosts/{host}", tag = "hosts", operation_id = "host",
+    description = "A host, by its id or its name.",
+    params(("host" = String, Path, description = "The host's id, or its name")),
+    responses(
+        (status = 200, description = "The host", body = HostView),
+        Refused,
+        (status = 404, description = "There is no such host", body = Problem),
+    ),
+)]
+pub async fn get_host(
+    State(state): State<ApiState>,
+    Id(id): Id,
+    query: Query,
+) -> Result<Json<HostView>, Failure> {
+    query.finish()?;
+    let now = state.now();
+    state
+        .read(|fleet| {
+            let by_id = id
+                .parse::<HostId>()
+                .ok()
+                .and_then(|id| fleet.hosts.get(&id));
+            // Of several with one name the one that enrolled last is meant: the others are its earlier lives.
+            let host = by_id.or_else(|| fleet.hosts.values().rev().find(|host| host.name == id))?;
+            Some(host_view(fleet, host, now))
+        })
+        .map(Json)
+        .ok_or_else(|| {
+            Failure::not_found(
+                format!("there is no host `{id}`"),
+                "GET /api/v1/hosts lists the hosts",
+            )
+        })
+}

@@ -1,0 +1,100 @@
+//! The handlers, one file for each thing that the API has.
+
+pub mod commands;
+pub mod events;
+pub mod fleet;
+pub mod hosts;
+pub mod jobs;
+pub mod plans;
+pub mod session;
+pub mod tasks;
+
+use super::problem::Failure;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use muster_schemas::api::Problem;
+use muster_schemas::ids::TaskId;
+use serde::de::DeserializeOwned;
+
+/// What every route that takes a token may answer.
+#[derive(utoipa::IntoResponses)]
+pub enum Refused {
+    /// A parameter cannot be read, or does not exist.
+    #[response(status = 400)]
+    BadRequest(#[to_schema] Problem),
+    /// A token is required.
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] Problem),
+}
+
+/// The id in an address.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(Failure::no_route(parts.uri.path())),
+        }
+    }
+}
+
+/// A JSON body.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(unread_body)?;
+        let read: Result<T, serde_json::Error> = serde_json::from_slice(&bytes);
+        read.map(Self).map_err(|error| {
+            Failure::bad_request(
+                "bad-body",
+                format!("the body is not what is expected: {error}"),
+                "GET /api/v1/openapi.json describes it",
+            )
+        })
+    }
+}
+
+fn unread_body(rejection: BytesRejection) -> Failure {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            format!(
+                "the body has more than {} bytes",
+                super::server::MAX_BODY_BYTES
+            ),
+            "",
+        );
+    }
+    Failure::bad_request("bad-body", "the body could not be read to its end", "")
+}
+
+/// The task that an address names.
+pub(super) fn task_id(text: &str) -> Result<TaskId, Failure> {
+    text.parse()
+        .map_err(|error: muster_schemas::ids::NotATaskId| {
+            Failure::not_found(error.to_string(), "GET /api/v1/tasks lists the tasks")
+        })
+}
+
+pub(super) fn no_task(task: &TaskId) -> Failure {
+    Failure::not_found(
+        format!("there is no task `{task}` in the fleet"),
+        format!(
+            "GET /api/v1/tasks?archived=true&job={job} lists those that have ended, GET /api/v1/events?task={task} what \
+             happened",
+            job = task.job
+        ),
+    )
+}

@@ -1,0 +1,123 @@
+//! Plans.
+
+use super::{Id, Refused};
+use crate::api::problem::Failure;
+use crate::api::query::{Query, with_cursor};
+use crate::api::state::{ApiState, EventQuery};
+use axum::Json;
+use axum::extract::State;
+use muster_core::view::{PlanFilter, plan_view, plan_view_of, plans};
+use muster_schemas::api::{List, PlanStatus, PlanView, Problem};
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::PlanId;
+
+/// The latest plans, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/plans", tag = "plans", operation_id = "plans",
+    description = "The latest 50 plans, newest first. Older ones are found through `GET /api/v1/events?kind=plan_made` and read one by one.",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "So many at most, from 1 to 1000; default 100"),
+        ("q" = Option<String>, Query, description = "Part of the id, or of the revision's commit, author or subject"),
+        ("state" = Option<Vec<String>>, Query, description = "`applied`, `held`, `superseded`"),
+        ("job" = Option<Vec<String>>, Query, description = "Jobs of which it changes at least one"),
+    ),
+    responses((status = 200, description = "A page of plans", body = List<PlanView>), Refused),
+)]
+pub async fn list_plans(
+    State(state): State<ApiState>,
+    mut query: Query,
+) -> Result<Json<List<PlanView>>, Failure> {
+    let page = query.page()?;
+    let filter = PlanFilter {
+        q: query.one("q")?,
+        state: query.words("state", "applied, held, superseded")?,
+        job: query.all("job"),
+    };
+    query.finish()?;
+    Ok(Json(with_cursor(
+        state.read(|fleet| plans(fleet, &filter, &page)),
+    )))
+}
+
+/// One plan, however old.
+#[utoipa::path(
+    get, path = "/api/v1/plans/{plan}", tag = "plans", operation_id = "plan",
+    description = "A plan, however old.",
+    params(("plan" = String, Path, description = "The plan's id")),
+    responses(
+        (status = 200, description = "The plan", body = PlanView),
+        Refused,
+        (status = 404, description = "There is no such plan", body = Problem),
+        (status = 503, description = "The journal does not answer", body = Problem),
+    ),
+)]
+pub async fn get_plan(
+    State(state): State<ApiState>,
+    Id(id): Id,
+    query: Query,
+) -> Result<Json<PlanView>, Failure> {
+    query.finish()?;
+    let id = PlanId::from(id);
+    let known = state.read(|fleet| fleet.plan(&id).map(|entry| plan_view(fleet, entry)));
+    if let Some(view) = known {
+        return Ok(Json(view));
+    }
+    let records = state
+        .cell
+        .find(EventQuery {
+            plan: Some(id.to_string()),
+            kinds: ["plan_made", "plan_held", "plan_applied"]
+                .map(str::to_owned)
+                .to_vec(),
+            newest_first: true,
+            // The latest of each kind: a plan with the same content can be made again.
+            limit: 10,
+            ..EventQuery::default()
+        })
+        .await
+        .map_err(Failure::journal)?;
+    from_journal(&records).map(Json).ok_or_else(|| {
+        Failure::not_found(
+            format!("there is no plan `{id}`"),
+            "GET /api/v1/plans lists the latest",
+        )
+    })
+}
+
+/// A plan from its records, newest first. It has left memory, so later plans took its place.
+fn from_journal(records: &[Record]) -> Option<PlanView> {
+    let mut holds = &[][..];
+    let mut status = PlanStatus::Superseded;
+    for record in records {
+        match &record.event {
+            Event::PlanApplied { .. } => status = PlanStatus::Applied,
+            Event::PlanHeld { reasons, .. } => holds = reasons,
+            Event::PlanMade { plan } => {
+                return Some(plan_view_of(plan, status, holds, record.at));
+            }
+            // The journal was asked for these three kinds alone.
+            Event::LeadershipTaken { .. }
+            | Event::CellTakenDown { .. }
+            | Event::HostEnrolled { .. }
+            | Event::HostConnected { .. }
+            | Event::HostUnreachable { .. }
+            | Event::HostReported { .. }
+            | Event::OrphansSeen { .. }
+            | Event::RepositoryTroubled { .. }
+            | Event::RepositoryRecovered
+            | Event::TaskCreated { .. }
+            | Event::TaskQueued { .. }
+            | Event::TaskBlocked { .. }
+            | Event::AttemptPlaced { .. }
+            | Event::AttemptReported { .. }
+            | Event::StopOrdered { .. }
+            | Event::TaskFinished { .. }
+            | Event::AttemptRetired { .. }
+            | Event::AttemptForgotten { .. }
+            | Event::TaskForgotten { .. }
+            | Event::JobForgotten { .. } => {}
+        }
+    }
+    None
+}

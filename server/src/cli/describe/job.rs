@@ -1,0 +1,98 @@
+//! A job for a person who asks how it is.
+
+use super::sheet::Sheet;
+use crate::cli::rows;
+use crate::cli::screen::Screen;
+use crate::cli::table::Tone;
+use crate::cli::time::{age, with_age};
+use jiff::Timestamp;
+use muster_schemas::api::{EventView, JobDetail, TaskView};
+
+pub(super) fn sheet(
+    detail: &JobDetail,
+    tasks: &[TaskView],
+    events: &[EventView],
+    now: Timestamp,
+    screen: &Screen,
+) -> String {
+    let job = &detail.job;
+    let mut sheet = Sheet::new(screen.color);
+    sheet.field("Job", format!("{} ({})", job.id, rows::kind(job.kind)));
+    let (status, tone) = rows::job_status(job.status);
+    sheet.field_in("Status", status, tone);
+    sheet.field("Reason", &job.reason);
+    sheet.field("Tasks", rows::progress(job));
+    sheet.field("App", &job.app);
+    sheet.field("Stack", job.stack.as_deref().unwrap_or_default());
+    sheet.field("Detail", job.detail.as_deref().unwrap_or_default());
+    sheet.field("Owner", &job.owner);
+    sheet.field(
+        "Tier",
+        format!(
+            "{}, capacity group {}",
+            rows::tier(job.tier),
+            job.capacity_group
+        ),
+    );
+    let labels: Vec<String> = job
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    sheet.field("Labels", labels.join(", "));
+    sheet.field("Image", format!("{} = {}", job.image_ref, job.image));
+    sheet.field("Version", job.version.to_string());
+    if job.run > 0 {
+        sheet.field("Run", job.run.to_string());
+    }
+    if job.declared {
+        sheet.field("Document", &job.source);
+    } else {
+        sheet.field_in(
+            "Document",
+            format!("none in the applied revision; it was {}", job.source),
+            Tone::Bad,
+        );
+    }
+    if let Some(revision) = &job.revision {
+        let commit = rows::short(revision.commit.as_str());
+        sheet.field(
+            "Revision",
+            format!("{commit}  {}  ({})", revision.subject, revision.author),
+        );
+    }
+    sheet.field("Created", with_age(now, job.created_at));
+    sheet.field("Changed", with_age(now, job.updated_at));
+    if let Some(rollout) = &detail.rollout {
+        sheet.section(&format!("Rollout to version {}", rollout.to_version));
+        sheet.line(
+            &format!(
+                "{} updated ({} for long enough), {} to go",
+                rollout.updated, rollout.settled, rollout.outdated
+            ),
+            Tone::Busy,
+        );
+        if !rollout.waiting_for.is_empty() {
+            sheet.line(&format!("waits for: {}", rollout.waiting_for), Tone::Plain);
+        }
+    }
+    sheet.tasks(tasks, now, screen);
+    if !detail.history.is_empty() {
+        sheet.section("History, newest first");
+        for entry in &detail.history {
+            let commit = rows::short(entry.revision.commit.as_str());
+            let line = format!(
+                "version {}: {} by {commit}  {}  ({}, {} ago)",
+                entry.version,
+                entry.action,
+                entry.revision.subject,
+                entry.revision.author,
+                age(now, entry.at)
+            );
+            sheet.line(&line, Tone::Plain);
+            sheet.changes(&entry.fields);
+        }
+    }
+    sheet.events(events, now, screen);
+    sheet.finish()
+}

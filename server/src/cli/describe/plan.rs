@@ -1,0 +1,69 @@
+//! A plan for a person who asks what it does, or why it is held.
+
+use super::sheet::Sheet;
+use crate::cli::rows;
+use crate::cli::screen::Screen;
+use crate::cli::table::Tone;
+use crate::cli::time::with_age;
+use jiff::Timestamp;
+use muster_schemas::api::PlanView;
+
+pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String {
+    let mut sheet = Sheet::new(screen.color);
+    sheet.field("Plan", &plan.id);
+    let (status, tone) = rows::plan_status(plan.status);
+    sheet.field_in("Status", status, tone);
+    for hold in &plan.holds {
+        sheet.field_in("Held because", hold, Tone::Bad);
+    }
+    sheet.field(
+        "Revision",
+        format!("{}  {}", plan.revision.commit, plan.revision.subject),
+    );
+    sheet.field("Author", &plan.revision.author);
+    sheet.field("Made", with_age(now, plan.made_at));
+    sheet.field(
+        "Follows",
+        plan.parent.as_deref().unwrap_or("nothing: it is the first"),
+    );
+    sheet.field(
+        "Tasks",
+        format!(
+            "{} start, {} stop, {} are replaced; {} ran when it was made",
+            plan.starts, plan.stops, plan.replaces, plan.running
+        ),
+    );
+    sheet.section(match plan.changes.is_empty() {
+        true => "No job changes",
+        false => "Changes",
+    });
+    for change in &plan.changes {
+        let mut counts = Vec::new();
+        for (count, word) in [
+            (change.starts, "start"),
+            (change.stops, "stop"),
+            (change.replaces, "replace"),
+        ] {
+            if count > 0 {
+                counts.push(format!("{word} {count}"));
+            }
+        }
+        let counts = match counts.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", counts.join(", ")),
+        };
+        sheet.line(
+            &format!("{} {}{counts}", change.action, change.job),
+            Tone::Plain,
+        );
+        sheet.changes(&change.fields);
+        for note in &change.notes {
+            sheet.line(&format!("  note: {note}"), Tone::Busy);
+        }
+    }
+    if !plan.refused.is_empty() {
+        sheet.section("Refused documents: their jobs stay as they are");
+        sheet.diagnostics(&plan.refused);
+    }
+    sheet.finish()
+}

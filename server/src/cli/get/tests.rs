@@ -1,0 +1,88 @@
+use super::*;
+use crate::cli::fixtures::{self, now, screen};
+use crate::cli::screen::Format;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn both(table: impl Fn(bool) -> Table) -> String {
+    let narrow = table(false).render(&screen(Format::Table));
+    let wide = table(true).render(&screen(Format::Wide));
+    format!("{narrow}\n{wide}")
+}
+
+#[test]
+fn tasks() {
+    let tasks: Vec<muster_schemas::api::TaskView> = read(fixtures::tasks());
+    insta::assert_snapshot!(both(|wide| rows::tasks(&tasks, now(), wide)));
+}
+
+#[test]
+fn jobs() {
+    let batch = fixtures::with(
+        fixtures::job("etl"),
+        json!({
+            "kind": "batch", "status": "failed", "succeeded": 18, "failed": 2, "desired": 20, "run": 1, "revision": null,
+            "reason": "2 of 20 tasks failed", "tier": "flex"
+        }),
+    );
+    let jobs: Vec<muster_schemas::api::JobView> = read(json!([fixtures::job("web"), batch]));
+    insta::assert_snapshot!(both(|wide| rows::jobs(&jobs, now(), wide)));
+}
+
+#[test]
+fn hosts() {
+    let lost = fixtures::with(
+        fixtures::host(),
+        json!({"name": "beta", "reachable": false, "ready": false, "reason": "its agent was last heard 2m ago", "warnings": []}),
+    );
+    let hosts: Vec<muster_schemas::api::HostView> = read(json!([fixtures::host(), lost]));
+    insta::assert_snapshot!(both(|wide| rows::hosts(&hosts, now(), wide)));
+}
+
+#[test]
+fn plans() {
+    let plans: Vec<muster_schemas::api::PlanView> = read(json!([fixtures::plan()]));
+    insta::assert_snapshot!(both(|wide| rows::plans(&plans, now(), wide)));
+}
+
+#[test]
+fn happenings() {
+    let events: Vec<muster_schemas::api::EventView> = read(json!([
+        fixtures::event(9, "web.0 goes to alpha"),
+        fixtures::event(10, "web.1 goes to alpha")
+    ]));
+    insta::assert_snapshot!(both(|wide| rows::events(&events, now(), wide)));
+}
+
+#[tokio::test]
+async fn filters_become_the_queries_parameters() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .and(path("/api/v1/tasks"))
+        .and(query_param("job", "web"))
+        .and(query_param("label", "cost=42"))
+        .and(query_param("healthy", "false"))
+        .and(query_param("q", "a&b"))
+        .and(query_param("limit", "7"))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(json!({"items": [], "next": null, "total": 0})),
+        )
+        .expect(1)
+        .mount(&server)
+        .await;
+    let line = "muster get tasks --job web --label cost=42 --healthy false -q a&b --limit 7";
+    let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+    let crate::cli::Command::Get(args) = cli.command else {
+        panic!("it is `get`");
+    };
+    let client = Client::new(&server.uri(), None).unwrap();
+    run(args, &client, &screen(Format::Table)).await.unwrap();
+}

@@ -1,0 +1,74 @@
+//! What a person reads when the stack is ready.
+
+use super::settings::Settings;
+use crate::cli::env_file::quote;
+use std::path::Path;
+
+pub(super) struct Facts<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) token: &'a str,
+    pub(super) seconds: f64,
+    /// Whether the repository holds the example, or what became of it.
+    pub(super) example: bool,
+    pub(super) agent_connected: bool,
+}
+
+pub(super) fn text(facts: &Facts) -> String {
+    let Facts {
+        settings, token, ..
+    } = facts;
+    let env_file = quote(&relative(&settings.env_file()));
+    let repository = quote(&settings.repository().to_string_lossy());
+    let url = settings.url();
+    let program = program();
+    let agent = match facts.agent_connected {
+        true => "",
+        false => ", without its agent so far",
+    };
+    let mut text = format!(
+        "\nMuster is ready ({:.1} s{agent}).\n\n  Console     {url}/#token={token}\n  Repository  {repository}\n  \
+         Logs        {}\n\nThree things to try, in another terminal:\n\n",
+        facts.seconds,
+        relative(&settings.home.join("log"))
+    );
+    if facts.example {
+        text.push_str(&format!(
+            "  1. See what runs\n       {program} get tasks\n\n  \
+             2. Scale a service by a commit\n       git clone {repository} specs && cd specs\n       \
+             sed -i 's/desired: .*/desired: 5/' jobs/web.yaml && git commit -am 'Scale web to 5' && git push\n\n  \
+             3. Kill a container and see it replaced\n       \
+             docker kill $(docker ps -q --filter label=muster.job=web --filter label=muster.cell={} | head -1)\n       \
+             {program} get tasks --job web --watch\n",
+            quote(&settings.cell)
+        ));
+    } else {
+        text.push_str(&format!(
+            "  1. See the cell\n       {program} status\n\n  \
+             2. Clone the repository, and push a spec to it (docs/specs.md)\n       git clone {repository} specs\n\n  \
+             3. See what happens\n       {program} get events --watch\n"
+        ));
+    }
+    text.push_str(&format!(
+        "\nScripts and other folders first need:  . {env_file}\n\
+         Ctrl-C ends Muster; the containers go on, and the next `make up` finds them. `make down` stops them.\n"
+    ));
+    text
+}
+
+/// The path from the working directory, where that is shorter to read.
+fn relative(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let path = here
+        .as_deref()
+        .and_then(|here| path.strip_prefix(here).ok())
+        .unwrap_or(path);
+    path.to_string_lossy().into_owned()
+}
+
+/// This program as a person types it.
+fn program() -> String {
+    match std::env::current_exe() {
+        Ok(path) => quote(&relative(&path)),
+        Err(_) => "muster".to_owned(),
+    }
+}

@@ -1,0 +1,214 @@
+//! What the rest of the process holds of the control loop.
+
+use crate::journal::Journal;
+use jiff::Timestamp;
+use muster_core::assign::assignments;
+use muster_core::decide::{Answer, Command, Input, Refusal};
+use muster_core::fleet::Fleet;
+use muster_schemas::event::Record;
+use muster_schemas::ids::{CommitId, HostId};
+use muster_schemas::state::Actor;
+use muster_schemas::wire::Assignments;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+use thiserror::Error;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+
+/// So many inputs may wait for the loop; beyond that the senders wait.
+pub(super) const INPUTS: usize = 1024;
+
+/// So many records a watcher may lag behind before it has to read on from the journal.
+const WATCH_BUFFER: usize = 4096;
+
+/// What does not change while the control plane runs.
+#[derive(Debug, Clone)]
+pub struct ServeInfo {
+    /// The cell's name.
+    pub cell: String,
+    /// The control plane's version.
+    pub version: String,
+    /// When this process started to lead.
+    pub started_at: Timestamp,
+    /// The repository's address.
+    pub repository: String,
+    /// The branch that is followed.
+    pub branch: String,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The core refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The control loop has ended; the process is about to.
+    #[error("the control plane is shutting down; try again in a moment")]
+    Ended,
+}
+
+pub(super) struct Message {
+    pub(super) input: Input,
+    pub(super) answer: Option<oneshot::Sender<Result<(Answer, u64), Refusal>>>,
+}
+
+/// The way to the control loop, and what it shows. Cheap to clone.
+#[derive(Clone)]
+pub struct ControlHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+type AssignmentsSender = watch::Sender<Option<Arc<Assignments>>>;
+
+pub(super) struct Shared {
+    pub(super) fleet: RwLock<Fleet>,
+    pub(super) inputs: mpsc::Sender<Message>,
+    pub(super) records: broadcast::Sender<Arc<Record>>,
+    pub(super) journal: Journal,
+    pub(super) info: ServeInfo,
+    pub(super) assignments: Mutex<BTreeMap<HostId, AssignmentsSender>>,
+    pub(super) heard: Mutex<BTreeMap<HostId, Instant>>,
+    pub(super) applied: watch::Sender<Option<CommitId>>,
+    pub(super) refresh: Arc<Notify>,
+    pub(super) beat: Mutex<Instant>,
+}
+
+impl ControlHandle {
+    pub(super) fn new(
+        fleet: Fleet,
+        journal: Journal,
+        info: ServeInfo,
+    ) -> (Self, mpsc::Receiver<Message>) {
+        let (inputs, received) = mpsc::channel(INPUTS);
+        let applied = watch::Sender::new(
+            fleet
+                .revision
+                .as_ref()
+                .map(|revision| revision.commit.clone()),
+        );
+        let shared = Shared {
+            fleet: RwLock::new(fleet),
+            inputs,
+            records: broadcast::Sender::new(WATCH_BUFFER),
+            journal,
+            info,
+            assignments: Mutex::default(),
+            heard: Mutex::default(),
+            applied,
+            refresh: Arc::new(Notify::new()),
+            beat: Mutex::new(Instant::now()),
+        };
+        (
+            Self {
+                shared: Arc::new(shared),
+            },
+            received,
+        )
+    }
+
+    /// Looks at the fleet. The loop waits meanwhile, so the look must be short and must not block.
+    pub fn read<R>(&self, look: impl FnOnce(&Fleet) -> R) -> R {
+        look(
+            &self
+                .shared
+                .fleet
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Gives an input to the loop and waits until what follows from it is durable. Answers the journal's sequence number
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// The core's refusal, or that the loop has ended.
+    pub async fn take(&self, input: Input) -> Result<(Answer, u64), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        let message = Message {
+            input,
+            answer: Some(answer),
+        };
+        self.shared
+            .inputs
+            .send(message)
+            .await
+            .map_err(|_| CommandError::Ended)?;
+        Ok(answered.await.map_err(|_| CommandError::Ended)??)
+    }
+
+    /// Carries out a person's command; answers the journal's sequence number once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::take`].
+    pub async fn command(&self, command: Command, actor: Actor) -> Result<u64, CommandError> {
+        self.take(Input::Command { actor, command })
+            .await
+            .map(|(_, seq)| seq)
+    }
+
+    /// Durable records as they come. A receiver that lags reads on from the journal.
+    pub fn records(&self) -> broadcast::Receiver<Arc<Record>> {
+        self.shared.records.subscribe()
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// Wakes the reading of the repository.
+    pub fn refresh(&self) {
+        self.shared.refresh.notify_one();
+    }
+
+    /// What is woken by [`Self::refresh`].
+    pub fn refreshes(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.refresh)
+    }
+
+    /// The applied revision's commit, as it changes.
+    pub fn applied(&self) -> watch::Receiver<Option<CommitId>> {
+        self.shared.applied.subscribe()
+    }
+
+    /// What does not change while the control plane runs.
+    pub fn info(&self) -> &ServeInfo {
+        &self.shared.info
+    }
+
+    /// How long ago the loop last went round, in seconds.
+    pub fn seconds_since_beat(&self) -> f64 {
+        self.shared
+            .beat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
+            .as_secs_f64()
+    }
+
+    /// What a host is to do, at once and on every change.
+    pub(super) fn assignments_of(&self, host: HostId) -> watch::Receiver<Option<Arc<Assignments>>> {
+        let now = Arc::new(self.read(|fleet| assignments(fleet, host)));
+        let mut senders = self
+            .shared
+            .assignments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sender = senders
+            .entry(host)
+            .or_insert_with(|| watch::Sender::new(None));
+        sender.send_replace(Some(now));
+        sender.subscribe()
+    }
+
+    /// Notes that a host's agent was heard.
+    pub(super) fn note_heard(&self, host: HostId) {
+        self.shared
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host, Instant::now());
+    }
+}

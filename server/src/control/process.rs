@@ -1,0 +1,162 @@
+//! The control plane as a process: which parts there are, and how they begin and end together.
+
+use super::cell::RunningCell;
+use super::handle::ServeInfo;
+use super::{follow_repository, run, start};
+use crate::api;
+use crate::git::{Poller, Remote};
+use crate::hosts::{Authority, AuthoritySettings, Hub};
+use crate::journal::Journal;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use muster_schemas::ids::CellName;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Readings of the repository that wait for the loop: the newest is what counts, so there is no use in a long line.
+const READINGS: usize = 2;
+
+/// What a control plane is told when it starts.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Where it keeps its journal, keys and token.
+    pub home: PathBuf,
+    /// Where API and console listen.
+    pub listen: SocketAddr,
+    /// Where agents connect to.
+    pub agent_listen: SocketAddr,
+    /// The repository of specs.
+    pub repository: String,
+    /// The branch that is followed.
+    pub branch: String,
+    /// The private key with which an ssh repository is read.
+    pub ssh_key: Option<PathBuf>,
+    /// The cell's name.
+    pub cell: String,
+    /// How often the repository is read without being told.
+    pub poll: Duration,
+}
+
+/// Runs the control plane until `shutdown`, or until one of its parts fails.
+///
+/// # Errors
+///
+/// What kept it from starting, or made it end: an address that is taken, a journal that is damaged or cannot be written.
+pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let home = &config.home;
+    std::fs::create_dir_all(home).with_context(|| format!("{} cannot be created", home.display()))?;
+    // The addresses come first: a second control plane on the same ones is told so before it touches anything.
+    let api_listener = listen(config.listen, "--listen").await?;
+    let agent_listener = listen(config.agent_listen, "--agent-listen").await?;
+    let token = api::auth::load_or_create_token(home)
+        .with_context(|| format!("the API's token in {} cannot be read or created", home.display()))?;
+    let opened = Journal::open(&home.join("journal.db")).await?;
+
+    let remote = Remote {
+        url: config.repository.clone(),
+        branch: config.branch.clone(),
+        ssh_key: config.ssh_key.clone(),
+        mirror: home.join("mirror.git"),
+    };
+    let info = ServeInfo {
+        cell: config.cell.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: Timestamp::now(),
+        repository: remote.shown_url(),
+        branch: config.branch.clone(),
+    };
+    let started = start(opened, info).await?;
+    let control = started.handle();
+
+    let mut names = AuthoritySettings::default().names;
+    names.push(config.agent_listen.ip().to_string());
+    let settings = AuthoritySettings { names, ..AuthoritySettings::default() };
+    let authority = Authority::open(&home.join("pki"), settings)?;
+    let hub = Hub::new(Arc::new(control.clone()), authority, CellName::from(config.cell.as_str()));
+
+    let (readings_out, readings) = mpsc::channel(READINGS);
+    let (read_at, repository_read_at) = watch::channel(None);
+    let poller = Poller {
+        remote,
+        applied: control.applied(),
+        wake: control.refreshes(),
+        interval: config.poll,
+        out: readings_out,
+        read_at,
+        shutdown: shutdown.clone(),
+    };
+    let cell = RunningCell {
+        control: control.clone(),
+        hub: hub.clone(),
+        agent_url: format!("https://{}", config.agent_listen),
+        repository_read_at,
+    };
+    let tokens = api::auth::Tokens::admin(&token);
+    let state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
+    tracing::info!(
+        cell = config.cell, listen = %config.listen, agents = %config.agent_listen,
+        repository = control.info().repository, branch = config.branch, "the control plane leads"
+    );
+
+    // The loop ends last, so that what the others still say is durable; when it fails, all end.
+    let last = CancellationToken::new();
+    let mut writer = tokio::spawn(run(started, last.clone()));
+    let mut others = tokio::task::JoinSet::new();
+    others.spawn(async move {
+        poller.run().await;
+        anyhow::Ok(())
+    });
+    {
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        others.spawn(async move {
+            follow_repository(control, readings, shutdown).await;
+            Ok(())
+        });
+    }
+    others.spawn(hub.serve_on(agent_listener, shutdown.clone()));
+    {
+        let shutdown = shutdown.clone();
+        others.spawn(async move { api::serve(api_listener, state, shutdown).await.context("the API ended") });
+    }
+    let mut failure: Option<anyhow::Error> = None;
+    loop {
+        tokio::select! {
+            ended = &mut writer => {
+                shutdown.cancel();
+                others.shutdown().await;
+                return match ended {
+                    Ok(Ok(())) => failure.map_or(Ok(()), Err),
+                    Ok(Err(error)) => Err(error).context("the control loop ended; containers run on"),
+                    Err(panic) => Err(panic).context("the control loop ended by a bug; containers run on"),
+                };
+            }
+            Some(ended) = others.join_next() => {
+                let error = match ended {
+                    Ok(Ok(())) if shutdown.is_cancelled() => None,
+                    Ok(Ok(())) => Some(anyhow::anyhow!("a part of the control plane ended by itself")),
+                    Ok(Err(error)) => Some(error),
+                    Err(panic) => Some(anyhow::Error::new(panic).context("a part of the control plane ended by a bug")),
+                };
+                if let Some(error) = error {
+                    tracing::error!(error = format!("{error:#}"), "ending; containers run on");
+                    failure.get_or_insert(error);
+                    shutdown.cancel();
+                }
+                if others.is_empty() {
+                    last.cancel();
+                }
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on; choose another address with {option}"))
+}

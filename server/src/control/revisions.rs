@@ -1,0 +1,85 @@
+//! From what was read of the repository to an input for the loop: documents checked, images resolved.
+
+use super::handle::ControlHandle;
+use crate::git::Reading;
+use crate::images;
+use muster_core::decide::Input;
+use muster_core::plan::{PlanInput, images_to_resolve};
+use muster_core::specs;
+use muster_schemas::event::RepositoryTrouble;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// An image that could not be resolved is asked for again this often: somebody may be pushing it just now.
+const IMAGES_AGAIN: Duration = Duration::from_secs(15);
+
+/// Gives each reading of the repository to the loop, and again while images of it are not resolved.
+pub async fn follow_repository(
+    control: ControlHandle,
+    mut readings: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
+    shutdown: CancellationToken,
+) {
+    let mut unresolved: Option<Reading> = None;
+    loop {
+        let reading = tokio::select! {
+            () = shutdown.cancelled() => return,
+            reading = readings.recv() => match reading {
+                None => return,
+                Some(reading) => reading,
+            },
+            () = tokio::time::sleep(IMAGES_AGAIN), if unresolved.is_some() => {
+                let Some(reading) = unresolved.take() else { continue };
+                Ok(reading)
+            }
+        };
+        let input = match reading {
+            Ok(reading) => {
+                let Some((input, all_resolved)) = prepare(&control, &reading).await else {
+                    continue;
+                };
+                unresolved = (!all_resolved).then_some(reading);
+                Input::Revision(Box::new(input))
+            }
+            Err(trouble) => {
+                tracing::error!(%trouble, "the last good state of the repository holds; nothing is stopped");
+                Input::Trouble(trouble)
+            }
+        };
+        if let Err(error) = control.take(input).await {
+            tracing::warn!(%error, "a reading of the repository was not taken");
+        }
+    }
+}
+
+/// Checks the documents and resolves the images that are new. Says whether all of them could be.
+async fn prepare(control: &ControlHandle, reading: &Reading) -> Option<(PlanInput, bool)> {
+    let files = reading.files.clone();
+    // Ten thousand documents take long enough to keep other work waiting.
+    let documents = tokio::task::spawn_blocking(move || specs::read(&files)).await;
+    let mut documents = match documents {
+        Ok(documents) => documents,
+        Err(error) => {
+            tracing::error!(%error, "the documents of the revision could not be checked");
+            return None;
+        }
+    };
+    documents
+        .diagnostics
+        .extend(reading.diagnostics.iter().cloned());
+    let wanted = control.read(|fleet| images_to_resolve(fleet, &documents));
+    let resolved = images::resolve_all(wanted).await;
+    let all_resolved = resolved.values().all(Result::is_ok);
+    let images = resolved
+        .into_iter()
+        .map(|(image, result)| (image, result.map_err(|error| error.to_string())))
+        .collect();
+    Some((
+        PlanInput {
+            revision: reading.revision.clone(),
+            documents,
+            images,
+        },
+        all_resolved,
+    ))
+}

@@ -1,0 +1,150 @@
+//! Watching a branch: looked at every so often, and at once when somebody says that it moved.
+
+use super::{Head, Reading, Remote};
+use jiff::Timestamp;
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::CommitId;
+use rand::RngExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between the beginnings of two looks there is at least this time, however often somebody says that the branch moved.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Looks at a branch and tells what changed.
+pub struct Poller {
+    /// Where the specs come from.
+    pub remote: Remote,
+    /// The revision that holds now.
+    pub applied: watch::Receiver<Option<CommitId>>,
+    /// Notified when the branch may have moved: it is looked at at once.
+    pub wake: Arc<Notify>,
+    /// The time from one look to the next; each is up to a fifth longer or shorter, so that many cells do not ask one forge
+    /// at the same moment.
+    pub interval: Duration,
+    /// Gets a reading when the head is another than the last one sent, and after trouble; gets trouble when it begins and
+    /// when it becomes other trouble.
+    pub out: mpsc::Sender<Result<Reading, RepositoryTrouble>>,
+    /// When the repository was last looked at with success, whether or not there was anything new.
+    pub read_at: watch::Sender<Option<Timestamp>>,
+    /// Ends the watching.
+    pub shutdown: CancellationToken,
+}
+
+/// What was sent last.
+enum Sent {
+    Nothing,
+    Reading(CommitId),
+    Trouble(RepositoryTrouble),
+}
+
+impl Poller {
+    /// Watches until it is shut down, or nobody listens any more.
+    pub async fn run(mut self) {
+        let mut sent = Sent::Nothing;
+        loop {
+            let began = Instant::now();
+            let applied = self.applied.borrow_and_update().clone();
+            let known = match &sent {
+                Sent::Reading(commit) => Some(commit.clone()),
+                Sent::Nothing | Sent::Trouble(_) => None,
+            };
+            let look = look_in_thread(self.remote.clone(), applied, known);
+            let found = tokio::select! {
+                found = look => found,
+                // The thread is left to its bounds; it holds nothing that anybody waits for.
+                () = self.shutdown.cancelled() => return,
+            };
+            let message = match found {
+                Ok(found) => {
+                    self.read_at.send_replace(Some(Timestamp::now()));
+                    found.map(|reading| {
+                        sent = Sent::Reading(reading.revision.commit.clone());
+                        Ok(reading)
+                    })
+                }
+                Err(trouble) => {
+                    let same = matches!(&sent, Sent::Trouble(before) if *before == trouble);
+                    sent = Sent::Trouble(trouble.clone());
+                    (!same).then_some(Err(trouble))
+                }
+            };
+            if let Some(message) = message {
+                match &message {
+                    Ok(reading) => {
+                        tracing::info!(revision = %reading.revision.commit, "the repository was read");
+                    }
+                    Err(trouble) => tracing::warn!(%trouble, "the repository cannot be followed"),
+                }
+                tokio::select! {
+                    sent = self.out.send(message) => if sent.is_err() { return },
+                    () = self.shutdown.cancelled() => return,
+                }
+            }
+            let pause = jittered(self.interval, rand::rng().random());
+            tokio::select! {
+                () = tokio::time::sleep_until(began + pause) => {}
+                () = self.wake.notified() => tokio::time::sleep_until(began + SHORTEST_PAUSE).await,
+                () = self.shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Looks in a thread of its own rather than in the runtime's pool: the runtime waits for its pool when it ends, and a fetch
+/// may take long.
+async fn look_in_thread(
+    remote: Remote,
+    applied: Option<CommitId>,
+    known: Option<CommitId>,
+) -> Result<Option<Reading>, RepositoryTrouble> {
+    let (answer, answered) = oneshot::channel();
+    let spawned = std::thread::Builder::new()
+        .name("git".into())
+        .spawn(move || {
+            let _ = answer.send(look(&remote, applied.as_ref(), known.as_ref()));
+        });
+    let broken = |message: String| Err(RepositoryTrouble::Unreachable { message });
+    if let Err(error) = spawned {
+        return broken(format!("no thread can be started to read it: {error}"));
+    }
+    match answered.await {
+        Ok(found) => found,
+        Err(_) => broken("reading it failed within the control plane; its log says more".into()),
+    }
+}
+
+/// What there is to tell: nothing when the head is the one known already.
+fn look(
+    remote: &Remote,
+    applied: Option<&CommitId>,
+    known: Option<&CommitId>,
+) -> Result<Option<Reading>, RepositoryTrouble> {
+    let head: Head = super::head(remote)?;
+    if known == Some(&head.commit()) {
+        return Ok(None);
+    }
+    head.check_descends_from(applied)?;
+    head.reading().map(Some)
+}
+
+/// The interval, up to a fifth shorter or longer; `random` is from 0 to 1.
+fn jittered(interval: Duration, random: f64) -> Duration {
+    interval.mul_f64(0.8 + 0.4 * random.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_differs_by_at_most_a_fifth() {
+        let interval = Duration::from_secs(10);
+        assert_eq!(jittered(interval, 0.0), Duration::from_secs(8));
+        assert_eq!(jittered(interval, 0.5), Duration::from_secs(10));
+        assert_eq!(jittered(interval, 1.0), Duration::from_secs(12));
+    }
+}

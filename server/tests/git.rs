@@ -1,0 +1,557 @@
+//! The repository, with real git: what is read, what is not, and what must not be followed.
+
+mod git_repo;
+
+use git_repo::{Repo, serve_http};
+use muster::git::{MAX_FILE_BYTES, Poller, Reading, Remote, read};
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::CommitId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+fn paths(reading: &Reading) -> Vec<&str> {
+    reading
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect()
+}
+
+fn content<'r>(reading: &'r Reading, path: &str) -> &'r [u8] {
+    let file = reading.files.iter().find(|file| file.path == path);
+    &file.unwrap_or_else(|| panic!("{path} was not read")).bytes
+}
+
+fn told(reading: &Reading) -> Vec<(&str, &str)> {
+    let diagnostics = reading.diagnostics.iter();
+    diagnostics
+        .map(|diagnostic| (diagnostic.code.as_str(), diagnostic.path.as_str()))
+        .collect()
+}
+
+/// Reads the repository; a trouble fails the test.
+fn reading(repo: &Repo) -> Reading {
+    read(&repo.remote(), None).unwrap_or_else(|trouble| panic!("{trouble}"))
+}
+
+/// Reads what must not be followed.
+fn trouble(remote: &Remote, applied: Option<&str>) -> RepositoryTrouble {
+    match read(remote, applied.map(CommitId::from).as_ref()) {
+        Ok(reading) => panic!("it was read: {:?}", reading.revision),
+        Err(trouble) => trouble,
+    }
+}
+
+#[test]
+fn a_revision_is_read_from_its_objects() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"kind: Job\r\n# \xc3\xa4\r\n");
+    repo.write("jobs/deep/er/batch.yml", b"a");
+    repo.write("README.md", b"no spec");
+    repo.write("yaml", b"no ending");
+    repo.write(".github/workflow.yaml", b"for a tool");
+    repo.write("jobs/.hidden.yaml", b"for an editor");
+    repo.write("binary.yaml", b"\x00\xff\x7fELF");
+    repo.write("empty.yaml", b"");
+    let commit = repo.commit("Add the web job\n\nBecause.");
+    let reading = reading(&repo);
+    assert_eq!(
+        paths(&reading),
+        [
+            "binary.yaml",
+            "empty.yaml",
+            "jobs/deep/er/batch.yml",
+            "web.yaml"
+        ]
+    );
+    assert_eq!(
+        content(&reading, "web.yaml"),
+        b"kind: Job\r\n# \xc3\xa4\r\n",
+        "bytes are as in the commit"
+    );
+    assert_eq!(content(&reading, "binary.yaml"), b"\x00\xff\x7fELF");
+    assert_eq!(told(&reading), []);
+    let revision = &reading.revision;
+    assert_eq!(revision.commit.as_str(), commit);
+    assert_eq!(revision.author, "Ann Author <ann@example.com>");
+    assert_eq!(revision.subject, "Add the web job");
+    assert_eq!(revision.committed_at.to_string(), "2026-11-22T10:00:00Z");
+
+    // What is not committed is not there, whatever lies in the work tree.
+    repo.write("web.yaml", b"changed");
+    repo.write("new.yaml", b"new");
+    assert_eq!(reading.files.len(), self::reading(&repo).files.len());
+}
+
+#[test]
+fn a_bare_repository_and_a_file_url_are_read_too() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"a");
+    let commit = repo.commit("one");
+    let bare = repo.clone_bare();
+    for url in [bare.clone(), format!("file://{bare}")] {
+        let remote = Remote {
+            url,
+            ..repo.remote()
+        };
+        let reading = read(&remote, Some(&commit.as_str().into())).expect("it reads");
+        assert_eq!(reading.revision.commit.as_str(), commit);
+        assert!(!remote.mirror.exists(), "it is read where it is");
+    }
+}
+
+#[test]
+fn entries_that_are_not_read_are_told_and_the_others_go_on() {
+    let repo = Repo::new();
+    repo.write("good.yaml", b"good");
+    repo.write("large.yaml", &vec![b'#'; MAX_FILE_BYTES + 1]);
+    repo.write("just-fits.yaml", &vec![b'#'; MAX_FILE_BYTES]);
+    repo.write(
+        "lfs.yaml",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
+    );
+    repo.link("link.yaml", "/etc/passwd");
+    repo.link("jobs", "../elsewhere");
+    repo.link("logo.png", "other.png");
+    let deep = "d/".repeat(33);
+    repo.write(&format!("{deep}too-deep.yaml"), b"a");
+    repo.write(&format!("{}fits.yaml", "e/".repeat(32)), b"a");
+    repo.write("with\ttab.yaml", b"a");
+    repo.write_bytes_name(b"not-utf8-\xff.yaml", b"a");
+    repo.write_bytes_name(b"not-utf8-\xff.txt", b"no spec, so nobody minds");
+    repo.stage();
+    let other = "1234567890123456789012345678901234567890";
+    repo.git(&[
+        "update-index",
+        "--add",
+        "--cacheinfo",
+        &format!("160000,{other},vendor"),
+    ]);
+    repo.commit_staged("everything odd");
+
+    let reading = reading(&repo);
+    let fits = format!("{}fits.yaml", "e/".repeat(32));
+    assert_eq!(
+        paths(&reading),
+        [fits.as_str(), "good.yaml", "just-fits.yaml"]
+    );
+    let mut found = told(&reading);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("bad-path", "not-utf8-\u{fffd}.yaml"),
+            ("bad-path", "with\\ttab.yaml"),
+            ("file-too-large", "large.yaml"),
+            ("lfs-pointer", "lfs.yaml"),
+            ("submodule", "vendor"),
+            ("symlink", "jobs"),
+            ("symlink", "link.yaml"),
+            ("too-deep", deep.trim_end_matches('/')),
+        ]
+    );
+    let mut sentences: Vec<String> = reading
+        .diagnostics
+        .iter()
+        .map(|diagnostic| {
+            format!(
+                "{}: {}; {}",
+                diagnostic
+                    .path
+                    .replace(deep.trim_end_matches('/'), "[deep]"),
+                diagnostic.message,
+                diagnostic.help
+            )
+        })
+        .collect();
+    sentences.sort_unstable();
+    insta::assert_snapshot!(sentences.join("\n"));
+}
+
+/// Trees that git itself would not make, but that an object database takes.
+#[test]
+fn names_that_no_checkout_makes_are_told() {
+    let repo = Repo::new();
+    let blob = repo.object("blob", b"kind: Job");
+    let inner = repo.object("tree", &git_repo::tree(&[("100644", b"x.yaml", &blob)]));
+    let tree = repo.object(
+        "tree",
+        &git_repo::tree(&[
+            ("40000", b"..", &inner),
+            ("40000", b".git", &inner),
+            ("100644", b"../../up.yaml", &blob),
+            ("100644", b"a\\b.yaml", &blob),
+            ("100644", b"good.yaml", &blob),
+            // A tree by its object, a file by its mode.
+            ("100644", b"mixed.yaml", &inner),
+        ]),
+    );
+    repo.commit_tree(&tree);
+    let reading = reading(&repo);
+    assert_eq!(paths(&reading), ["good.yaml"]);
+    let mut found = told(&reading);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("bad-path", ".."),
+            ("bad-path", "../../up.yaml"),
+            ("bad-path", "a\\\\b.yaml"),
+            ("not-a-file", "mixed.yaml"),
+        ]
+    );
+}
+
+/// A handful of objects that spell out ten thousand million paths.
+#[test]
+fn a_tree_that_names_itself_many_times_is_bounded() {
+    let repo = Repo::new();
+    let blob = repo.object("blob", b"kind: Job");
+    let mut tree = repo.object("tree", &git_repo::tree(&[("100644", b"x.txt", &blob)]));
+    for _ in 0..10 {
+        let names: Vec<String> = (0..10).map(|name| format!("d{name}")).collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| ("40000", name.as_bytes(), tree.as_str()))
+            .collect();
+        tree = repo.object("tree", &git_repo::tree(&entries));
+    }
+    repo.commit_tree(&tree);
+    let began = Instant::now();
+    let trouble = trouble(&repo.remote(), None);
+    assert!(
+        matches!(&trouble, RepositoryTrouble::Unreadable { message, .. } if message.contains("more than 1000000 files")),
+        "{trouble}"
+    );
+    println!("a million entries refused after {:.1?}", began.elapsed());
+}
+
+#[test]
+fn ten_thousand_files_are_read_and_twenty_thousand_and_one_are_not() {
+    let repo = Repo::new();
+    repo.import(10_000);
+    let began = Instant::now();
+    let read_all = reading(&repo);
+    println!("10,000 files read in {:.1?}", began.elapsed());
+    assert_eq!(read_all.files.len(), 10_000);
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+
+    let repo = Repo::new();
+    repo.import(20_001);
+    let trouble = trouble(&repo.remote(), None);
+    assert!(
+        matches!(trouble, RepositoryTrouble::Unreadable { .. }),
+        "{trouble}"
+    );
+}
+
+#[test]
+fn history_has_to_go_on_from_the_applied_revision() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"1");
+    let first = repo.commit("one");
+    repo.write("web.yaml", b"2");
+    let second = repo.commit("two");
+    let remote = repo.remote();
+    for applied in [&first, &second] {
+        read(&remote, Some(&applied.as_str().into())).expect("equal or later is fine");
+    }
+    let unrelated = |applied: &str, head: &str| {
+        let trouble = trouble(&remote, Some(applied));
+        assert_eq!(
+            trouble,
+            RepositoryTrouble::UnrelatedHistory {
+                commit: head.into(),
+                applied: applied.into()
+            }
+        );
+    };
+    repo.git(&["reset", "-q", "--hard", &first]);
+    unrelated(&second, &first); // set back
+    repo.git(&["checkout", "-q", "--orphan", "fresh"]);
+    repo.write("web.yaml", b"3");
+    let other = repo.commit("another beginning");
+    repo.git(&["branch", "-f", "main", &other]);
+    unrelated(&second, &other); // replaced
+    repo.git(&["reflog", "expire", "--expire=now", "--all"]);
+    repo.git(&["gc", "-q", "--prune=now"]);
+    unrelated(&second, &other); // and the old objects are gone
+    unrelated("not a commit id", &other);
+    assert_eq!(
+        read(&remote, None)
+            .expect("without one applied any is fine")
+            .revision
+            .commit
+            .as_str(),
+        other
+    );
+}
+
+#[test]
+fn a_repository_with_nothing_to_follow() {
+    let repo = Repo::new();
+    let none = RepositoryTrouble::NoBranch {
+        branch: "main".into(),
+    };
+    assert_eq!(trouble(&repo.remote(), None), none, "no commit");
+    repo.write("web.yaml", b"1");
+    let commit = repo.commit("one");
+    let remote = Remote {
+        branch: "release".into(),
+        ..repo.remote()
+    };
+    let no_release = RepositoryTrouble::NoBranch {
+        branch: "release".into(),
+    };
+    assert_eq!(trouble(&remote, None), no_release);
+
+    repo.lose_object(&commit);
+    let lost = trouble(&repo.remote(), None);
+    assert!(
+        matches!(&lost, RepositoryTrouble::Unreadable { .. }),
+        "{lost}"
+    );
+    std::fs::remove_dir_all(repo.path()).unwrap();
+    let gone = trouble(&repo.remote(), None).to_string();
+    assert_eq!(
+        gone.replace(&repo.remote().url, "[path]"),
+        "the repository cannot be reached: there is nothing at [path]; check the address"
+    );
+    std::fs::create_dir(repo.path()).unwrap();
+    let empty = trouble(&repo.remote(), None).to_string();
+    assert!(empty.ends_with("is not a git repository"), "{empty}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_elsewhere_is_mirrored() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"1");
+    let first = repo.commit("one");
+    let url = serve_http(repo.path()).await;
+    let remote = Remote {
+        url,
+        ..repo.remote()
+    };
+    let look = async |applied: Option<&str>| {
+        let (remote, applied) = (remote.clone(), applied.map(CommitId::from));
+        tokio::task::spawn_blocking(move || read(&remote, applied.as_ref()))
+            .await
+            .expect("no panic")
+    };
+    let reading = look(None)
+        .await
+        .unwrap_or_else(|trouble| panic!("{trouble}"));
+    assert_eq!(reading.revision.commit.as_str(), first);
+    assert!(remote.mirror.join("objects").is_dir());
+
+    repo.write("web.yaml", b"2");
+    let second = repo.commit("two");
+    let reading = look(Some(&first))
+        .await
+        .unwrap_or_else(|trouble| panic!("{trouble}"));
+    assert_eq!(content(&reading, "web.yaml"), b"2");
+
+    // A mirror that lost its objects, or is no repository any more, is only a cache.
+    for harm in ["objects/pack", "HEAD"] {
+        let place = remote.mirror.join(harm);
+        if place.is_dir() {
+            std::fs::remove_dir_all(&place).unwrap();
+        } else {
+            std::fs::write(&place, b"garbled").unwrap();
+        }
+        let reading = look(Some(&first))
+            .await
+            .unwrap_or_else(|trouble| panic!("{harm}: {trouble}"));
+        assert_eq!(reading.revision.commit.as_str(), second, "{harm}");
+    }
+
+    repo.git(&["checkout", "-q", "--orphan", "fresh"]);
+    let other = repo.commit("another beginning");
+    repo.git(&["branch", "-f", "main", &other]);
+    match look(Some(&second)).await {
+        Err(RepositoryTrouble::UnrelatedHistory { commit, .. }) => {
+            assert_eq!(commit.as_str(), other);
+        }
+        Err(trouble) => panic!("{trouble}"),
+        Ok(_) => panic!("a force-push was followed"),
+    }
+    repo.git(&["checkout", "-q", "--detach"]);
+    repo.git(&["branch", "-q", "-D", "main"]);
+    let gone = look(Some(&second)).await.err();
+    assert!(
+        matches!(gone, Some(RepositoryTrouble::NoBranch { .. })),
+        "the mirror still has the branch, which counts for nothing: {gone:?}"
+    );
+    std::fs::remove_dir_all(repo.path()).unwrap();
+    let gone = look(Some(&second)).await.err();
+    assert!(
+        matches!(gone, Some(RepositoryTrouble::Unreachable { .. })),
+        "{gone:?}"
+    );
+}
+
+/// A server that takes connections and never says a word. Without a bound this would last for ever.
+#[test]
+fn a_silent_server_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let repo = Repo::new();
+    let remote = Remote {
+        url: format!("http://{}/specs.git", listener.local_addr().unwrap()),
+        ..repo.remote()
+    };
+    let began = Instant::now();
+    let silent = trouble(&remote, None);
+    println!("given up after {:.1?}: {silent}", began.elapsed());
+    assert!(
+        matches!(silent, RepositoryTrouble::Unreachable { .. }),
+        "{silent}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+/// A poller at work, and what a test moves and sees of it.
+struct Watched {
+    out: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
+    applied: watch::Sender<Option<CommitId>>,
+    read_at: watch::Receiver<Option<jiff::Timestamp>>,
+    wake: Arc<Notify>,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn watch_repo(repo: &Repo, interval: Duration) -> Watched {
+    let (out_sender, out) = mpsc::channel(4);
+    let (applied, applied_receiver) = watch::channel(None);
+    let (read_at_sender, read_at) = watch::channel(None);
+    let wake = Arc::new(Notify::new());
+    let shutdown = CancellationToken::new();
+    let poller = Poller {
+        remote: repo.remote(),
+        applied: applied_receiver,
+        wake: wake.clone(),
+        interval,
+        out: out_sender,
+        read_at: read_at_sender,
+        shutdown: shutdown.clone(),
+    };
+    Watched {
+        out,
+        applied,
+        read_at,
+        wake,
+        shutdown,
+        task: tokio::spawn(poller.run()),
+    }
+}
+
+impl Watched {
+    async fn next(&mut self) -> Result<Reading, RepositoryTrouble> {
+        tokio::time::timeout(Duration::from_secs(20), self.out.recv())
+            .await
+            .expect("the poller says something")
+            .expect("the poller runs")
+    }
+
+    async fn commit(&mut self) -> String {
+        match self.next().await {
+            Ok(reading) => reading.revision.commit.to_string(),
+            Err(trouble) => panic!("{trouble}"),
+        }
+    }
+
+    async fn trouble(&mut self) -> RepositoryTrouble {
+        match self.next().await {
+            Ok(reading) => panic!("it was read: {:?}", reading.revision),
+            Err(trouble) => trouble,
+        }
+    }
+
+    /// Waits until the repository was looked at again, and asserts that there was nothing to say.
+    async fn quiet(&mut self, looks: u32) {
+        for _ in 0..looks {
+            tokio::time::timeout(Duration::from_secs(20), self.read_at.changed())
+                .await
+                .expect("it looks again")
+                .expect("the poller runs");
+        }
+        assert!(self.out.try_recv().is_err(), "there was nothing new");
+    }
+}
+
+#[tokio::test]
+async fn the_poller_tells_what_changes_and_nothing_else() {
+    let repo = Repo::new();
+    let mut watched = watch_repo(&repo, Duration::from_millis(150));
+    let empty = watched.trouble().await;
+    assert!(matches!(empty, RepositoryTrouble::NoBranch { .. }));
+    assert!(watched.read_at.borrow().is_none(), "it was never read");
+
+    repo.write("web.yaml", b"1");
+    let first = repo.commit("one");
+    assert_eq!(watched.commit().await, first);
+    watched.applied.send_replace(Some(first.as_str().into()));
+    watched.quiet(3).await;
+
+    repo.write("web.yaml", b"2");
+    let second = repo.commit("two");
+    assert_eq!(watched.commit().await, second);
+    watched.applied.send_replace(Some(second.as_str().into()));
+
+    let hidden = repo.path().with_extension("away");
+    std::fs::rename(repo.path(), &hidden).unwrap();
+    let gone = watched.trouble().await;
+    assert!(matches!(gone, RepositoryTrouble::Unreachable { .. }));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(
+        watched.out.try_recv().is_err(),
+        "the same trouble is told once"
+    );
+    std::fs::create_dir(repo.path()).unwrap();
+    let other = watched.trouble().await;
+    assert_ne!(gone, other, "other trouble is told");
+    std::fs::remove_dir(repo.path()).unwrap();
+    std::fs::rename(&hidden, repo.path()).unwrap();
+    // In the moment without a directory there may be the first trouble once more.
+    loop {
+        match watched.next().await {
+            Err(_) => {}
+            Ok(reading) => {
+                assert_eq!(reading.revision.commit.as_str(), second, "it is well again");
+                break;
+            }
+        }
+    }
+    repo.git(&["reset", "-q", "--hard", &first]);
+    let back = watched.trouble().await;
+    assert!(matches!(back, RepositoryTrouble::UnrelatedHistory { .. }));
+
+    watched.shutdown.cancel();
+    watched.task.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_wake_is_followed_at_once() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"1");
+    let first = repo.commit("one");
+    let mut watched = watch_repo(&repo, Duration::from_secs(3600));
+    assert_eq!(watched.commit().await, first);
+    repo.write("web.yaml", b"2");
+    let second = repo.commit("two");
+    let began = Instant::now();
+    watched.wake.notify_one();
+    assert_eq!(watched.commit().await, second);
+    println!("from the wake to the reading: {:.1?}", began.elapsed());
+    watched.shutdown.cancel();
+    watched.task.await.expect("it ends");
+}

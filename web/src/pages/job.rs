@@ -1,0 +1,271 @@
+//! One job: what it is, how its rollout stands, its tasks, spec, history and events.
+
+use crate::address::{self, Filters};
+use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
+use crate::components::shape::state;
+use crate::components::{changes, copy, events, rows, task_table, text};
+use crate::pages::{STEP, jobs};
+use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
+use crate::tone::{self, Shape};
+use crate::{format, yaml};
+use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_params_map};
+use muster_schemas::api::{EventView, JobDetail, List, RolloutView, TaskView};
+use muster_schemas::spec::JobKind;
+
+/// The page's parts that are shown one at a time; the address says which.
+const TABS: [(&str, &str); 4] = [
+    ("tasks", "Tasks"),
+    ("history", "History"),
+    ("spec", "Spec"),
+    ("events", "Events"),
+];
+
+/// The page.
+pub fn page() -> AnyView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("job").unwrap_or_default()));
+    text::page_title(move || id.get());
+    let job: Query<JobDetail> = query::one(
+        move || Question {
+            path: address::job(&id.get()),
+            interest: Interest::Job(id.get()),
+            keep: false,
+        },
+        SLOW_MILLIS,
+    );
+    let query = use_location().query;
+    let tab = Memo::new(move |_| {
+        let asked = query.with(|query| query.get("tab").unwrap_or_default());
+        TABS.iter()
+            .find(|(name, _)| *name == asked)
+            .map_or("tasks", |(name, _)| *name)
+    });
+    view! {
+        <nav class="crumbs" aria-label="Where you are"><a href="/jobs">"Jobs"</a><span aria-hidden="true">"/"</span><span>{id}</span></nav>
+        {not_fresh(job)}
+        {present(job, page_skeleton, move |job| view! {
+            {move || job.with(head)}
+            {move || job.with(|job| job.rollout.as_ref().map(rollout))}
+            {move || job.with(facts)}
+            <nav class="tabs" aria-label="Parts of the job">
+                {TABS.into_iter().map(|(name, word)| view! {
+                    <a
+                        class="tab"
+                        href=move || Filters::default().with("tab", name).on(&address::job(&id.get()))
+                        aria-current=move || (tab.get() == name).then_some("true")
+                        data-test-tab=name
+                    >
+                        {word}
+                        <span class="tab-count">{move || count(name, job)}</span>
+                    </a>
+                }).collect_view()}
+            </nav>
+            {move || match tab.get() {
+                "history" => job.with(history),
+                "spec" => job.with(spec),
+                "events" => job_events(id),
+                _ => job_tasks(id),
+            }}
+        }.into_any())}
+    }
+    .into_any()
+}
+
+fn count(tab: &str, job: Signal<JobDetail>) -> Option<String> {
+    job.with(|job| match tab {
+        "tasks" => Some(format::count(job.job.tasks.values().sum())),
+        "history" => Some(format::count(job.history.len() as u64)),
+        _ => None,
+    })
+}
+
+fn head(detail: &JobDetail) -> AnyView {
+    let job = &detail.job;
+    view! {
+        <div class="page-head detail">
+            <h1>{job.id.clone()}</h1>
+            <span data-test-status=tone::job(job).word>{state(tone::job(job))}</span>
+            {(!job.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{text::rich(&format::sentence(&job.reason))}</span> })}
+        </div>
+        {(!job.declared).then(|| notice(
+            "wait",
+            Shape::Half,
+            "No document of the applied revision asks for this job.".to_owned(),
+            view! { <p class="dim">"It runs on unless the policy prunes. Put its document back to have it declared again."</p> }.into_any(),
+        ))}
+    }
+    .into_any()
+}
+
+fn rollout(rollout: &RolloutView) -> AnyView {
+    let all = rollout.updated + rollout.outdated;
+    let percent = format::percent(rollout.settled, all);
+    let updated = format::percent(rollout.updated, all);
+    view! {
+        <section class="panel rollout" data-test-rollout=rollout.to_version.to_string()>
+            <div class="rollout-head">
+                <h2>{format!("Rolling out version {}", rollout.to_version)}</h2>
+                <span class="grow"></span>
+                <span>
+                    <b class="number">{rollout.settled}</b>" settled, "
+                    <b class="number">{rollout.updated}</b>" updated, "
+                    <b class="number">{rollout.outdated}</b>" to go"
+                </span>
+            </div>
+            <div class="rollout-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow=percent.to_string()
+                aria-label="Rollout">
+                <span class="rollout-updated" style:width=format!("{updated}%")></span>
+                <span class="rollout-settled" style:width=format!("{percent}%")></span>
+            </div>
+            {(!rollout.waiting_for.is_empty()).then(|| view! {
+                <p class="dim" data-test-waiting>"Waits for "{rollout.waiting_for.clone()}</p>
+            })}
+        </section>
+    }
+    .into_any()
+}
+
+fn facts(detail: &JobDetail) -> AnyView {
+    let job = &detail.job;
+    let ends = match job.kind {
+        JobKind::Service => view! {
+            {text::fact("Healthy", jobs::progress(job))}
+            {text::fact("On this version", view! { <span class="number">{job.updated}" of "{job.desired}</span> }.into_any())}
+        }
+        .into_any(),
+        JobKind::Batch => view! {
+            {text::fact("Succeeded", jobs::progress(job))}
+            {text::fact("Failed", text::number(job.failed))}
+            {text::fact("Run", text::number(job.run.into()))}
+        }
+        .into_any(),
+    };
+    let name = [
+        Some(job.app.as_str()),
+        job.stack.as_deref(),
+        job.detail.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(" / ");
+    view! {
+        <dl class="panel facts wide">
+            {ends}
+            {text::fact("Version", text::number(job.version))}
+            {text::fact("Updated", text::time(job.updated_at))}
+            {text::fact("Created", text::time(job.created_at))}
+            {text::fact("Kind", jobs::kind(job.kind).into_any())}
+            {text::fact("Tier", jobs::tier(job.tier).into_any())}
+            {text::fact("Capacity group", job.capacity_group.clone().into_any())}
+            {text::fact("Application", view! { <a class="link" href=Filters::default().with("app", &job.app).on("/jobs")>{name}</a> }.into_any())}
+            {text::fact("Owner", view! { <a class="link" href=Filters::default().with("owner", &job.owner).on("/jobs")>{job.owner.clone()}</a> }.into_any())}
+            {text::fact("Document", view! { <code class="clip" title=job.source.clone()>{job.source.clone()}</code> }.into_any())}
+            {text::fact("Changed by", job.revision.as_ref().map_or_else(text::nothing, text::revision))}
+            <div class="fact span-2" data-test-fact="Image">
+                <dt>"Image"</dt>
+                <dd><span class="id"><code class="clip" title=job.image.clone()>{job.image_ref.clone()}</code>{copy::button("image by digest", job.image.clone())}</span></dd>
+            </div>
+            {(!job.labels.is_empty()).then(|| text::fact("Labels", labels(&job.labels)))}
+        </dl>
+    }
+    .into_any()
+}
+
+/// Labels as tags.
+pub fn labels(labels: &std::collections::BTreeMap<String, String>) -> AnyView {
+    labels
+        .iter()
+        .map(|(key, value)| view! { <span class="tag">{format!("{key}={value}")}</span> })
+        .collect_view()
+        .into_any()
+}
+
+fn job_tasks(id: Memo<String>) -> AnyView {
+    let want = RwSignal::new(STEP);
+    let tasks: Query<List<TaskView>> = query::many(
+        move || Question {
+            path: Filters::default().with("job", &id.get()).on("/tasks"),
+            interest: Interest::Job(id.get()),
+            keep: false,
+        },
+        want.into(),
+    );
+    present(tasks, list_skeleton, move |list| {
+        view! {
+            <Show
+                when=move || list.with(|list| !list.items.is_empty())
+                fallback=|| empty("No tasks", "The job asks for none, or its first are about to be made.".into_any())
+            >
+                {task_table::table(task_table::Hosts::Shown, move || list.with(|list| list.items.clone()))}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
+            </Show>
+        }
+        .into_any()
+    })
+}
+
+fn history(detail: &JobDetail) -> AnyView {
+    if detail.history.is_empty() {
+        return empty(
+            "No history yet",
+            "Each plan that changes the job is listed here.".into_any(),
+        );
+    }
+    detail
+        .history
+        .iter()
+        .map(|entry| {
+            view! {
+                <article class="panel change" data-test-version=entry.version.to_string()>
+                    <div class="panel-head">
+                        <span class="version-mark number">{format!("v{}", entry.version)}</span>
+                        <span class=format!("action {}", tone::action(&entry.action).class())>{entry.action.clone()}</span>
+                        <span class="clip">{text::revision(&entry.revision)}</span>
+                        <span class="grow"></span>
+                        <span class="faint">{format::author(&entry.revision.author).to_owned()}", "{text::time(entry.at)}</span>
+                        <a class="link" href=address::plan(&entry.plan)>"plan "<code>{format::short(&entry.plan).to_owned()}</code></a>
+                    </div>
+                    {changes::fields(&entry.fields)}
+                </article>
+            }
+        })
+        .collect_view()
+        .into_any()
+}
+
+fn spec(detail: &JobDetail) -> AnyView {
+    let text = yaml::print(&detail.spec);
+    view! {
+        <section class="panel" data-test-spec>
+            <div class="panel-head">
+                <h2>"Spec"</h2>
+                <span class="faint">{format!("version {}, from {}", detail.job.version, detail.job.source)}</span>
+                <span class="grow"></span>
+                {copy::button("spec", text.clone())}
+            </div>
+            <pre class="code"><code>{text}</code></pre>
+        </section>
+    }
+    .into_any()
+}
+
+fn job_events(id: Memo<String>) -> AnyView {
+    let want = RwSignal::new(STEP);
+    let list: Query<List<EventView>> = query::many(
+        move || Question {
+            path: Filters::default().with("job", &id.get()).on("/events"),
+            interest: Interest::Job(id.get()),
+            keep: false,
+        },
+        want.into(),
+    );
+    present(list, list_skeleton, move |list| {
+        view! {
+            <section class="panel pad">{move || list.with(|list| events::timeline(&list.items))}</section>
+            {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
+        }
+        .into_any()
+    })
+}

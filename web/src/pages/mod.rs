@@ -1,0 +1,17 @@
+//! One page to an address.
+
+pub mod events;
+pub mod host;
+pub mod hosts;
+pub mod instance;
+pub mod job;
+pub mod jobs;
+pub mod missing;
+pub mod plan;
+pub mod plans;
+pub mod sign_in;
+pub mod task;
+pub mod tasks;
+
+/// So many rows a list begins with.
+pub const STEP: usize = 100;

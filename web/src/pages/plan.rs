@@ -1,0 +1,102 @@
+//! One plan: what it does, why it is held, and what was refused.
+
+use crate::address;
+use crate::components::answer::{not_fresh, notice, page_skeleton, present};
+use crate::components::shape::state;
+use crate::components::{changes, copy, text};
+use crate::format;
+use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
+use crate::tone::{self, Shape};
+use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
+use muster_schemas::api::{PlanStatus, PlanView};
+
+/// The page.
+pub fn page() -> AnyView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("plan").unwrap_or_default()));
+    text::page_title(move || format!("Plan {}", format::short(&id.get())));
+    let plan: Query<PlanView> = query::one(
+        move || Question {
+            path: address::plan(&id.get()),
+            interest: Interest::Plans,
+            keep: false,
+        },
+        SLOW_MILLIS,
+    );
+    view! {
+        <nav class="crumbs" aria-label="Where you are">
+            <a href="/plans">"Plans"</a><span aria-hidden="true">"/"</span>
+            <code>{move || format::short(&id.get()).to_owned()}</code>
+        </nav>
+        {not_fresh(plan)}
+        {present(plan, page_skeleton, move |plan| view! { {move || plan.with(show)} }.into_any())}
+    }
+    .into_any()
+}
+
+fn show(plan: &PlanView) -> AnyView {
+    let holds = (!plan.holds.is_empty()).then(|| {
+        let reasons = plan.holds.iter().map(|reason| view! { <li>{format::sentence(reason)}"."</li> }).collect_view();
+        notice(
+            "bad",
+            Shape::Barred,
+            "The guard holds this plan: nothing of it happens.".to_owned(),
+            view! {
+                <ul class="notes" data-test-holds>{reasons}</ul>
+                <p class="dim">"Take the commit back, or split it into smaller ones. What runs now runs on."</p>
+            }
+            .into_any(),
+        )
+    });
+    let refused = (!plan.refused.is_empty()).then(|| {
+        view! {
+            <section class="panel" data-test-refused-documents>
+                <div class="panel-head">
+                    <h2>{format!("{} refused", format::counted(plan.refused.len() as u64, "document"))}</h2>
+                    <span class="dim">"Their jobs stay as they were."</span>
+                </div>
+                {plan.refused.iter().map(changes::refused).collect_view()}
+            </section>
+        }
+    });
+    let jobs = if plan.changes.is_empty() {
+        view! { <p class="faint pad">"No job changes."</p> }.into_any()
+    } else {
+        plan.changes
+            .iter()
+            .map(changes::job_change)
+            .collect_view()
+            .into_any()
+    };
+    view! {
+        <div class="page-head detail" data-test-plan=plan.id.clone() data-test-status=tone::plan(plan.status).word>
+            <h1>{plan.revision.subject.clone()}</h1>
+            {state(tone::plan(plan.status))}
+        </div>
+        {holds}
+        <dl class="panel facts wide">
+            {text::fact("Plan", view! { <span class="id"><code title=plan.id.clone()>{format::short(&plan.id).to_owned()}</code>{copy::button("plan's id", plan.id.clone())}</span> }.into_any())}
+            {text::fact("Follows", plan.parent.as_ref().map_or_else(text::nothing, |parent| view! {
+                <a class="link" href=address::plan(parent)><code>{format::short(parent).to_owned()}</code></a>
+            }.into_any()))}
+            {text::fact("Commit", text::id("commit", plan.revision.commit.as_str()))}
+            {text::fact("Author", view! { <span class="clip" title=plan.revision.author.clone()>{format::author(&plan.revision.author).to_owned()}</span> }.into_any())}
+            {text::fact("Committed", text::time(plan.revision.committed_at))}
+            {text::fact("Made", text::time(plan.made_at))}
+            {text::fact("Starts", text::number(plan.starts.into()))}
+            {text::fact("Replaces", text::number(plan.replaces.into()))}
+            {text::fact("Stops", view! {
+                <span class="number">{format::count(plan.stops.into())}</span>
+                <span class="dim">{format!(" of {} running", format::count(plan.running.into()))}</span>
+            }.into_any())}
+        </dl>
+        {refused}
+        <div class="section-head"><h2>{match plan.status {
+            PlanStatus::Applied => format!("{} changed", format::counted(plan.changes.len() as u64, "job")),
+            PlanStatus::Held | PlanStatus::Superseded => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
+        }}</h2></div>
+        {jobs}
+    }
+    .into_any()
+}

@@ -1,0 +1,130 @@
+//! All plans, and the documents that are refused now.
+
+use crate::address;
+use crate::components::answer::{empty, list_skeleton, not_fresh, notice, present};
+use crate::components::rows::{self, Row, rows};
+use crate::components::shape::state;
+use crate::components::{changes, text};
+use crate::format;
+use crate::pages::STEP;
+use crate::query::{self, Interest, Query, Question};
+use crate::tone::{self, Shape};
+use leptos::prelude::*;
+use muster_schemas::api::{FleetView, List, PlanView};
+
+/// The page.
+pub fn page() -> AnyView {
+    text::page_title(|| "Plans".to_owned());
+    let want = RwSignal::new(STEP);
+    let plans: Query<List<PlanView>> = query::many(
+        || Question {
+            path: "/plans".to_owned(),
+            interest: Interest::Plans,
+            keep: true,
+        },
+        want.into(),
+    );
+    let fleet: Query<FleetView> = expect_context();
+    view! {
+        <div class="page-head">
+            <h1>"Plans"</h1>
+            <span class="page-count">{move || plans.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
+            <div class="strip">{move || fleet.data.with(|fleet| fleet.as_ref().map(repository))}</div>
+        </div>
+        {move || fleet.data.with(|fleet| fleet.as_ref().and_then(|fleet| fleet.held_plan.clone())).map(|plan| notice(
+            "bad",
+            Shape::Barred,
+            "A plan is held: nothing of it happens.".to_owned(),
+            view! { <p><a class="link strong" href=address::plan(&plan)>"See why, and what it would do"</a></p> }.into_any(),
+        ))}
+        {move || fleet.data.with(|fleet| fleet.as_ref().map(|fleet| refused(&fleet.refused)))}
+        {not_fresh(plans)}
+        {present(plans, list_skeleton, move |list| view! {
+            <Show
+                when=move || list.with(|list| !list.items.is_empty())
+                fallback=|| empty("No plans yet", "The first is made when the repository has a commit with job documents.".into_any())
+            >
+                <div class="table-wrap">
+                    <table class="table plans">
+                        <thead>
+                            <tr>
+                                <th class="c-plan">"Plan"</th>
+                                <th class="c-state">"Status"</th>
+                                <th>"Revision"</th>
+                                <th class="c-owner">"Author"</th>
+                                <th class="c-n right">"Jobs"</th>
+                                <th class="c-n right">"Starts"</th>
+                                <th class="c-n right">"Replaces"</th>
+                                <th class="c-n right">"Stops"</th>
+                                <th class="c-n right">"Refused"</th>
+                                <th class="c-time right">"Made"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows(move || list.with(|list| list.items.clone()), |plan| plan.id.clone(), row)}</tbody>
+                    </table>
+                </div>
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
+            </Show>
+        }.into_any())}
+    }
+    .into_any()
+}
+
+fn repository(fleet: &FleetView) -> AnyView {
+    view! {
+        <span title="The repository that is followed"><code>{fleet.repository.clone()}</code>" "{fleet.branch.clone()}</span>
+        <span>"read "{text::maybe_time(fleet.repository_read_at)}</span>
+    }
+    .into_any()
+}
+
+/// The documents that are refused now.
+fn refused(refused: &[muster_schemas::plan::Diagnostic]) -> AnyView {
+    if refused.is_empty() {
+        return ().into_any();
+    }
+    view! {
+        <section class="panel" data-test-refused-documents>
+            <div class="panel-head">
+                <h2>{format!("{} of the applied revision refused", format::counted(refused.len() as u64, "document"))}</h2>
+                <span class="dim">"Their jobs stay as they were; the others went ahead."</span>
+            </div>
+            {refused.iter().map(changes::refused).collect_view()}
+        </section>
+    }
+    .into_any()
+}
+
+fn row(row: Row<PlanView>) -> AnyView {
+    let id = row.id.clone();
+    let (plan, word) = (row.data.clone(), row.data);
+    view! {
+        <tr data-test-plan=id.clone() data-test-status=move || word.with(|plan| tone::plan(plan.status).word)>
+            <td><a class="row-link mono" data-row href=address::plan(&id)>{format::short(&id).to_owned()}</a></td>
+            {move || plan.with(cells)}
+        </tr>
+    }
+    .into_any()
+}
+
+fn cells(plan: &PlanView) -> AnyView {
+    let number = |value: u64| {
+        if value == 0 {
+            text::nothing()
+        } else {
+            text::number(value)
+        }
+    };
+    view! {
+        <td>{state(tone::plan(plan.status))}</td>
+        <td class="clip">{text::revision(&plan.revision)}</td>
+        <td class="clip dim">{format::author(&plan.revision.author).to_owned()}</td>
+        <td class="right">{number(plan.changes.len() as u64)}</td>
+        <td class="right">{number(plan.starts.into())}</td>
+        <td class="right">{number(plan.replaces.into())}</td>
+        <td class="right">{number(plan.stops.into())}</td>
+        <td class="right">{number(plan.refused.len() as u64)}</td>
+        <td class="right">{text::time(plan.made_at)}</td>
+    }
+    .into_any()
+}
