@@ -30,9 +30,8 @@ impl Filters {
             Some(pair) if !value.is_empty() => {
                 value.clone_into(&mut pair.1);
                 let mut seen = false;
-                self.0.retain(|(name, _)| {
-                    name != key || !std::mem::replace(&mut seen, true)
-                });
+                self.0
+                    .retain(|(name, _)| name != key || !std::mem::replace(&mut seen, true));
             }
             Some(_) => self.0.retain(|(name, _)| name != key),
             None if value.is_empty() => {}
@@ -133,13 +132,24 @@ mod tests {
 
     #[test]
     fn filters_change_one_key_at_a_time() {
-        let filters = Filters::default().toggled("state", "queued").toggled("state", "running");
+        let filters = Filters::default()
+            .toggled("state", "queued")
+            .toggled("state", "running");
         assert_eq!(filters.on("/tasks"), "/tasks?state=queued&state=running");
-        assert_eq!(filters.clone().toggled("state", "queued").on("/tasks"), "/tasks?state=running");
-        assert_eq!(filters.clone().with("state", "finished").on("/tasks"), "/tasks?state=finished");
+        assert_eq!(
+            filters.clone().toggled("state", "queued").on("/tasks"),
+            "/tasks?state=running"
+        );
+        assert_eq!(
+            filters.clone().with("state", "finished").on("/tasks"),
+            "/tasks?state=finished"
+        );
         assert_eq!(filters.clone().with("q", " a b&c ").first("q"), "a b&c");
         assert_eq!(filters.clone().with("state", "").on("/tasks"), "/tasks");
-        assert_eq!(filters.clone().with("q", "ü").on("/t"), "/t?state=queued&state=running&q=%C3%BC");
+        assert_eq!(
+            filters.clone().with("q", "ü").on("/t"),
+            "/t?state=queued&state=running&q=%C3%BC"
+        );
         assert_eq!(filters.only(&["q"]).on("/tasks"), "/tasks");
     }
 

@@ -46,7 +46,8 @@ impl Trouble {
             Trouble::Refused { problem, .. } => (problem.message.clone(), problem.hint.clone()),
             Trouble::Unclear(what) => (
                 format!("The answer could not be read: {what}"),
-                "Console and control plane may be of different versions: reload the page.".to_owned(),
+                "Console and control plane may be of different versions: reload the page."
+                    .to_owned(),
             ),
         }
     }
@@ -95,12 +96,14 @@ pub async fn sign_in(token: &str) -> Result<SessionView, Trouble> {
             status: 401,
             problem: Problem {
                 code: "unauthorized".to_owned(),
-                message: "That is not a token: a token is one word of letters, digits and signs.".to_owned(),
+                message: "That is not a token: a token is one word of letters, digits and signs."
+                    .to_owned(),
                 hint: "Copy it from the link that `muster up` prints.".to_owned(),
             },
         });
     }
-    let request = Request::post("/api/v1/session").header("Authorization", &format!("Bearer {token}"));
+    let request =
+        Request::post("/api/v1/session").header("Authorization", &format!("Bearer {token}"));
     let signed_in = send(request, |request| request.build()).await;
     match signed_in {
         Err(Trouble::SignedOut) => Err(Trouble::Refused {
@@ -123,6 +126,14 @@ pub async fn sign_out() -> Result<(), Trouble> {
         .await
         .map(|_| ())
         .map_err(|_| Trouble::Unreached)
+}
+
+/// Why the API refuses a path whose answer is not JSON; none where it does not, or is not reached.
+pub async fn refusal(path: &str) -> Option<String> {
+    match get::<serde::de::IgnoredAny>(path).await {
+        Err(Trouble::Refused { problem, .. }) => Some(problem.message),
+        Ok(_) | Err(Trouble::Unreached | Trouble::SignedOut | Trouble::Unclear(_)) => None,
+    }
 }
 
 async fn send<T: DeserializeOwned>(

@@ -3,11 +3,12 @@
 use crate::clock::Clock;
 use crate::components::panels::Panel;
 use crate::components::shell;
-use crate::live::{Live, Link};
+use crate::live::{Link, Live};
 use crate::query::{self, Interest, Question, SLOW_MILLIS};
 use crate::session::{Session, Who};
 use crate::theme::Theme;
 use crate::{keys, pages};
+use jiff::Timestamp;
 use leptos::prelude::*;
 use leptos_router::components::{Redirect, Route, Router, Routes};
 use leptos_router::path;
@@ -47,20 +48,32 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
     let live: Live = expect_context();
     let panel = RwSignal::new(Panel::Closed);
     let fleet = query::one::<FleetView>(
-        || Question { path: "/fleet".to_owned(), interest: Interest::All, keep: true },
+        || Question {
+            path: "/fleet".to_owned(),
+            interest: Interest::All,
+            keep: true,
+        },
         SLOW_MILLIS,
     );
     provide_context(fleet);
     // The watch begins where the first answer ends, so that nothing falls between the two.
-    Effect::new(move |begun: Option<bool>| {
-        let Some(seq) = fleet.data.with(|fleet| fleet.as_ref().map(|fleet| fleet.seq)) else {
-            return begun.unwrap_or(false);
+    Effect::new(move |known: Option<Option<Timestamp>>| {
+        let known = known.flatten();
+        let Some((seq, started_at)) = fleet
+            .data
+            .with(|fleet| fleet.as_ref().map(|fleet| (fleet.seq, fleet.started_at)))
+        else {
+            return known;
         };
-        if begun != Some(true) {
-            live.begin_after(seq);
-            live.connect();
+        match known {
+            None => {
+                live.begin_after(seq);
+                live.connect();
+            }
+            Some(known) if known != started_at => live.begin_anew(seq),
+            Some(_) => {}
         }
-        true
+        Some(started_at)
     });
     on_cleanup(move || live.disconnect());
     keys::listen(panel, theme);

@@ -12,7 +12,10 @@ impl Clock {
     /// Starts the clock; it ticks each second.
     pub fn start() -> Self {
         let (now, set_now) = signal(Timestamp::now());
-        set_interval(move || set_now.set(Timestamp::now()), Duration::from_secs(1));
+        set_interval(
+            move || set_now.set(Timestamp::now()),
+            Duration::from_secs(1),
+        );
         Self(now)
     }
 

@@ -51,7 +51,8 @@ fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 
 /// The time between two instants, as [`duration`]; nothing where they are in the wrong order.
 pub fn between(from: Timestamp, to: Timestamp) -> String {
-    u64::try_from(to.as_millisecond() - from.as_millisecond()).map_or_else(|_| "0 ms".to_owned(), duration)
+    u64::try_from(to.as_millisecond() - from.as_millisecond())
+        .map_or_else(|_| "0 ms".to_owned(), duration)
 }
 
 /// An instant to the second in UTC, for the hover text: `2026-11-23 15:04:05 UTC`.
@@ -79,6 +80,21 @@ pub fn bytes(count: u64) -> String {
     } else {
         format!("{} {}", decimal(scaled), UNITS[unit])
     }
+}
+
+/// A part of a number of bytes in the unit of the whole: `58 / 128 GiB`.
+pub fn bytes_of(part: u64, whole: u64) -> String {
+    let whole = bytes(whole);
+    let unit = whole.rsplit_once(' ').map_or("B", |(_, unit)| unit);
+    let size = match unit {
+        "KiB" => 1_u64 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "PiB" => 1 << 50,
+        _ => 1,
+    };
+    format!("{} / {whole}", decimal(part as f64 / size as f64))
 }
 
 /// A rate in bytes a second: `1.2 MB/s`.
@@ -173,7 +189,8 @@ pub fn image_name(image: &str) -> &str {
 
 /// The name of `Name <address>`.
 pub fn author(text: &str) -> &str {
-    text.split_once('<').map_or(text, |(name, _)| name.trim_end())
+    text.split_once('<')
+        .map_or(text, |(name, _)| name.trim_end())
 }
 
 /// A revision in one line for hover texts.
@@ -258,6 +275,8 @@ mod tests {
             assert_eq!(bytes(count), expected);
         }
         assert_eq!(bytes(u64::MAX), "16384 PiB");
+        assert_eq!(bytes_of(62_277_025_792, 137_438_953_472), "58 / 128 GiB");
+        assert_eq!(bytes_of(0, 0), "0 / 0 B");
         assert_eq!(rate(0), "0 B/s");
         assert_eq!(rate(1_250_000), "1.2 MB/s");
         assert_eq!(rate(999_999), "1 MB/s");

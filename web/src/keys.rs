@@ -43,7 +43,13 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
             "g" => went.set_value(event.time_stamp()),
             "/" => focus(&format!("#{}", jump::FIELD)),
             "f" => focus("main [data-test-search]"),
-            "?" => panel.update(|now| *now = if *now == Panel::Keys { Panel::Closed } else { Panel::Keys }),
+            "?" => panel.update(|now| {
+                *now = if *now == Panel::Keys {
+                    Panel::Closed
+                } else {
+                    Panel::Keys
+                }
+            }),
             "d" => {
                 theme.update(|theme| *theme = theme.next());
                 theme.get_untracked().choose();
@@ -62,13 +68,18 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
 
 /// The field that has the focus, if one has.
 fn typing_in() -> Option<web_sys::HtmlElement> {
-    let active = document().active_element()?.dyn_into::<web_sys::HtmlElement>().ok()?;
+    let active = document()
+        .active_element()?
+        .dyn_into::<web_sys::HtmlElement>()
+        .ok()?;
     matches!(active.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT").then_some(active)
 }
 
 /// Arrows scroll the page unless a row has the focus.
 fn on_row() -> bool {
-    document().active_element().is_some_and(|active| active.has_attribute("data-row"))
+    document()
+        .active_element()
+        .is_some_and(|active| active.has_attribute("data-row"))
 }
 
 fn focus(selector: &str) {

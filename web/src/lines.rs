@@ -47,7 +47,13 @@ impl Lines {
     /// The stream begins again at [`Lines::since`]: what it repeats is to be left out.
     pub fn resume(&mut self) {
         self.again = self.since().map(|last| {
-            let repeated = self.kept.iter().rev().take_while(|line| line.at == last).cloned().collect();
+            let repeated = self
+                .kept
+                .iter()
+                .rev()
+                .take_while(|line| line.at == last)
+                .cloned()
+                .collect();
             (last, repeated)
         });
     }
@@ -83,7 +89,10 @@ pub fn matches(line: &LogLine, filter: &str) -> bool {
         return true;
     }
     let text = line.text.to_lowercase();
-    filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    filter
+        .to_lowercase()
+        .split_whitespace()
+        .all(|word| text.contains(word))
 }
 
 /// The lines as text, each with its time: what is copied and downloaded.
@@ -133,7 +142,14 @@ mod tests {
 
     #[test]
     fn a_resumed_stream_repeats_nothing_and_loses_nothing() {
-        let sent = [line(1, "a"), line(2, "b"), line(2, "b"), line(2, "c"), line(2, "b"), line(3, "d")];
+        let sent = [
+            line(1, "a"),
+            line(2, "b"),
+            line(2, "b"),
+            line(2, "c"),
+            line(2, "b"),
+            line(3, "d"),
+        ];
         // Wherever the stream breaks, it is resumed from the last instant, and the result is the same.
         for cut in 1..=sent.len() {
             let mut lines = Lines::default();
@@ -170,7 +186,10 @@ mod tests {
 
     #[test]
     fn colours_are_left_out() {
-        assert_eq!(without_escapes("\u{1b}[31;1mred\u{1b}[0m plain"), "red plain");
+        assert_eq!(
+            without_escapes("\u{1b}[31;1mred\u{1b}[0m plain"),
+            "red plain"
+        );
         assert_eq!(without_escapes("\u{1b}["), "");
         assert_eq!(without_escapes("\u{1b}"), "");
         assert_eq!(without_escapes("\u{1b}(Bx"), "Bx");

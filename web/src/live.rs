@@ -93,7 +93,9 @@ impl Live {
 
     /// Makes the connection, from the last event heard on.
     pub fn connect(self) {
-        let Some(inner) = self.inner.try_get_value() else { return };
+        let Some(inner) = self.inner.try_get_value() else {
+            return;
+        };
         let address = match inner.seq.get() {
             Some(seq) => format!("/api/v1/watch?after={seq}"),
             None => "/api/v1/watch".to_owned(),
@@ -111,7 +113,12 @@ impl Live {
         source.set_onmessage(Some(heard.as_ref().unchecked_ref()));
         source.set_onopen(Some(opened.as_ref().unchecked_ref()));
         source.set_onerror(Some(broke.as_ref().unchecked_ref()));
-        *inner.source.borrow_mut() = Some(Source { source, _heard: heard, _opened: opened, _broke: broke });
+        *inner.source.borrow_mut() = Some(Source {
+            source,
+            _heard: heard,
+            _opened: opened,
+            _broke: broke,
+        });
     }
 
     /// Ends the connection, for instance because nobody is signed in.
@@ -129,6 +136,17 @@ impl Live {
             && inner.seq.get().is_none()
         {
             inner.seq.set(Some(seq));
+        }
+    }
+
+    /// The control plane is another process than before, and its last event is `seq`. If that is older than what was
+    /// heard, its journal is another one too: the watch begins anew where that one stands.
+    pub fn begin_anew(self, seq: u64) {
+        if let Some(inner) = self.inner.try_get_value()
+            && inner.seq.get().is_some_and(|heard| heard > seq)
+        {
+            inner.seq.set(Some(seq));
+            self.connect();
         }
     }
 
@@ -166,21 +184,32 @@ impl Live {
     }
 
     fn heard(self, text: &str) {
-        let Some(inner) = self.inner.try_get_value() else { return };
-        let Ok(event) = serde_json::from_str::<EventView>(text) else { return };
+        let Some(inner) = self.inner.try_get_value() else {
+            return;
+        };
+        let Ok(event) = serde_json::from_str::<EventView>(text) else {
+            return;
+        };
         // After a reconnect the same event could come twice; nobody is to hear it twice.
         if inner.seq.get().is_some_and(|seen| event.seq <= seen) {
             return;
         }
         inner.seq.set(Some(event.seq));
-        let listeners: Vec<_> = inner.listeners.borrow().iter().filter_map(Weak::upgrade).collect();
+        let listeners: Vec<_> = inner
+            .listeners
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         for listener in listeners {
             listener.hear(&event);
         }
     }
 
     fn broke(self) {
-        let Some(inner) = self.inner.try_get_value() else { return };
+        let Some(inner) = self.inner.try_get_value() else {
+            return;
+        };
         // The closures of the broken source may be running right now: they are dropped later.
         if let Some(source) = inner.source.take() {
             source.source.close();
@@ -199,7 +228,9 @@ impl Live {
                 self.link.set(Link::Lost { retry_in: 0 });
                 self.connect();
             }
-            Some(Link::Lost { retry_in }) => self.link.set(Link::Lost { retry_in: retry_in - 1 }),
+            Some(Link::Lost { retry_in }) => self.link.set(Link::Lost {
+                retry_in: retry_in - 1,
+            }),
         }
     }
 }

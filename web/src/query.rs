@@ -39,7 +39,9 @@ impl Interest {
             Interest::All => true,
             Interest::Job(job) => event.plan.is_some() || event.job.as_ref() == Some(job),
             // What happens to the host concerns the task too: it may have become unreachable.
-            Interest::Task(task) => event.task.as_ref() == Some(task) || (event.task.is_none() && event.host.is_some()),
+            Interest::Task(task) => {
+                event.task.as_ref() == Some(task) || (event.task.is_none() && event.host.is_some())
+            }
             Interest::Plans => event.plan.is_some() || event.kind.starts_with("repository"),
             Interest::Nothing => false,
         }
@@ -65,7 +67,8 @@ impl<T: Send + Sync + 'static> Copy for Query<T> {}
 impl<T: PartialEq + Send + Sync + 'static> Query<T> {
     /// Asks again at once.
     pub fn again(self) {
-        self.fetcher.with_value(|fetcher| Rc::clone(fetcher).fetch());
+        self.fetcher
+            .with_value(|fetcher| Rc::clone(fetcher).fetch());
     }
 }
 
@@ -103,7 +106,9 @@ pub fn one<T>(question: impl Fn() -> Question + 'static, every_millis: u32) -> Q
 where
     T: DeserializeOwned + PartialEq + Send + Sync + 'static,
 {
-    start(question, every_millis, |path| Box::pin(async move { api::get(&path).await }))
+    start(question, every_millis, |path| {
+        Box::pin(async move { api::get(&path).await })
+    })
 }
 
 /// A question whose answer is the first `want` items of a list.
@@ -132,7 +137,11 @@ where
     let live = live();
     let fetcher = Rc::new_cyclic(|me| Fetcher {
         me: Weak::clone(me),
-        question: RefCell::new(Question { path: String::new(), interest: Interest::Nothing, keep: false }),
+        question: RefCell::new(Question {
+            path: String::new(),
+            interest: Interest::Nothing,
+            keep: false,
+        }),
         load: Box::new(load),
         data: RwSignal::new(None),
         trouble: RwSignal::new(None),
@@ -199,7 +208,10 @@ impl<T: PartialEq + Send + Sync + 'static> Fetcher<T> {
         leptos::task::spawn_local(async move {
             let answer = answer.await;
             // Gone from the page, or another question was asked meanwhile.
-            let Some(fetcher) = weak.upgrade().filter(|fetcher| fetcher.asked.get() == asked) else {
+            let Some(fetcher) = weak
+                .upgrade()
+                .filter(|fetcher| fetcher.asked.get() == asked)
+            else {
                 return;
             };
             fetcher.under_way.set(false);
@@ -214,7 +226,11 @@ impl<T: PartialEq + Send + Sync + 'static> Fetcher<T> {
         match answer {
             Ok(data) => {
                 // What did not change is not drawn anew.
-                if self.data.try_with_untracked(|old| old.as_ref() != Some(&data)) == Some(true) {
+                if self
+                    .data
+                    .try_with_untracked(|old| old.as_ref() != Some(&data))
+                    == Some(true)
+                {
                     self.data.try_set(Some(data));
                 }
                 if self.trouble.try_with_untracked(Option::is_some) == Some(true) {

@@ -37,7 +37,11 @@ impl Theme {
 
     /// The choice that was kept.
     pub fn kept() -> Self {
-        let kept = window().local_storage().ok().flatten().and_then(|storage| storage.get_item(KEY).ok().flatten());
+        let kept = window()
+            .local_storage()
+            .ok()
+            .flatten()
+            .and_then(|storage| storage.get_item(KEY).ok().flatten());
         match kept.as_deref() {
             Some("light") => Theme::Light,
             Some("dark") => Theme::Dark,

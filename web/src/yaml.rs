@@ -55,17 +55,51 @@ fn block(value: &Value, depth: usize, text: &mut String) {
 /// here keep their alphabetical order, in the middle.
 fn rank(name: &str) -> usize {
     const FIRST: [&str; 25] = [
-        "apiVersion", "kind", "name", "app", "stack", "detail", "owner", "tier", "capacityGroup", "labels", "image",
-        "entrypoint", "command", "port", "hostPort", "path", "min", "desired", "cpu", "memory", "disk", "network",
-        "gpu", "shm", "http",
+        "apiVersion",
+        "kind",
+        "name",
+        "app",
+        "stack",
+        "detail",
+        "owner",
+        "tier",
+        "capacityGroup",
+        "labels",
+        "image",
+        "entrypoint",
+        "command",
+        "port",
+        "hostPort",
+        "path",
+        "min",
+        "desired",
+        "cpu",
+        "memory",
+        "disk",
+        "network",
+        "gpu",
+        "shm",
+        "http",
     ];
     const LAST: [&str; 9] = [
-        "resources", "ports", "readiness", "liveness", "security", "constraints", "killGrace", "service", "batch",
+        "resources",
+        "ports",
+        "readiness",
+        "liveness",
+        "security",
+        "constraints",
+        "killGrace",
+        "service",
+        "batch",
     ];
     FIRST
         .iter()
         .position(|known| *known == name)
-        .or_else(|| LAST.iter().position(|known| *known == name).map(|place| FIRST.len() + 1 + place))
+        .or_else(|| {
+            LAST.iter()
+                .position(|known| *known == name)
+                .map(|place| FIRST.len() + 1 + place)
+        })
         .unwrap_or(FIRST.len())
 }
 
@@ -96,8 +130,14 @@ fn child(value: &Value, depth: usize, text: &mut String) {
 /// Short lists of scalars read best on one line.
 fn is_flow(items: &[Value]) -> bool {
     !items.is_empty()
-        && items.iter().all(|item| !item.is_object() && !item.is_array())
-        && items.iter().map(|item| scalar(item).len() + 2).sum::<usize>() <= 72
+        && items
+            .iter()
+            .all(|item| !item.is_object() && !item.is_array())
+        && items
+            .iter()
+            .map(|item| scalar(item).len() + 2)
+            .sum::<usize>()
+            <= 72
 }
 
 /// A value on one line.
@@ -114,12 +154,19 @@ pub fn scalar(value: &Value) -> String {
 /// A text plain where that reads back as the same text, else as a JSON string, which YAML understands.
 fn plain_or_quoted(text: &str) -> String {
     let word = text.to_ascii_lowercase();
-    let reserved = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "-.inf"];
+    let reserved = [
+        "", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf",
+        "-.inf",
+    ];
     let begins_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || "/_.".contains(c));
-    let all_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./@+= :".contains(c));
-    let digit_first = text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let all_plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_./@+= :".contains(c));
+    let digit_first = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.ends_with(|c: char| c.is_ascii_alphabetic());
     // `0x1f` and `1e5`-like words are numbers to some readers; amounts such as `512MiB` are not.
-    let amount = digit_first && !text.starts_with('0') && !word.contains(['e', ':']) || is_zero_amount(text);
+    let amount =
+        digit_first && !text.starts_with('0') && !word.contains(['e', ':']) || is_zero_amount(text);
     let safe = !reserved.contains(&word.as_str())
         && (begins_plain || amount)
         && all_plain
@@ -185,10 +232,20 @@ constraints:
 
     #[test]
     fn texts_that_would_read_as_something_else_are_quoted() {
-        for text in ["true", "No", "12", "1.5", "-x", "a: b", "a #b", "x:", "{a}", "1e5", "0x1f", "12:30", "\n"] {
+        for text in [
+            "true", "No", "12", "1.5", "-x", "a: b", "a #b", "x:", "{a}", "1e5", "0x1f", "12:30",
+            "\n",
+        ] {
             assert!(plain_or_quoted(text).starts_with('"'), "{text}");
         }
-        for text in ["web", "/bin/sh", "30s", "1h30m", "a b", "shop-team@example.com"] {
+        for text in [
+            "web",
+            "/bin/sh",
+            "30s",
+            "1h30m",
+            "a b",
+            "shop-team@example.com",
+        ] {
             assert_eq!(plain_or_quoted(text), text);
         }
     }

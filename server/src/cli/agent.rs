@@ -1,10 +1,21 @@
 //! `muster agent`: the agent on a host.
 
-use crate::agent::link::{Identity, LinkError, enrol};
+use super::parent;
+use crate::agent::link::{self, Identity, LinkError};
+use crate::agent::{self, AgentConfig, LinkState};
 use crate::cli::failure::Failure;
+use crate::runtime::docker::DockerEngine;
+use anyhow::Context as _;
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tokio::sync::{mpsc, watch};
+
+/// Frames that wait between the agent's loop and its connection; the loop says everything again when one was lost.
+const FRAMES: usize = 256;
+
+/// What a machine's network is taken to carry where nobody says it.
+const DEFAULT_NETWORK: Mbps = Mbps(1000);
 
 /// What an agent is told when it starts.
 #[derive(Debug, clap::Args)]
@@ -69,6 +80,9 @@ pub struct AgentArgs {
     /// Keep back so much memory
     #[arg(long)]
     pub reserve_memory: Option<Bytes>,
+    /// So many containers at most
+    #[arg(long, default_value_t = 120)]
+    pub max_containers: u32,
     /// End as a SIGTERM would when standard input ends: `muster up` holds its other end
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -90,15 +104,51 @@ fn cpus(text: &str) -> Result<CpuMillis, String> {
 }
 
 /// Runs the agent until it is told to end. Its containers go on.
+///
+/// # Errors
+///
+/// It cannot enrol, its home cannot be used, or the engine's socket is no address.
 pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
-    let identity = identity(&args).await?;
-    tracing::info!(host = %identity.host(), cell = %identity.cell(), "this host has enrolled");
-    anyhow::bail!("`muster agent` is not wired yet")
+    let shutdown = parent::shutdown(args.exit_with_parent)?;
+    std::fs::create_dir_all(&args.home)
+        .with_context(|| format!("{} cannot be created", args.home.display()))?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => machine_name()?,
+    };
+    let identity = identity(&args, &name).await?;
+    let runtime = DockerEngine::new(&args.docker);
+    let config = AgentConfig {
+        host: identity.host(),
+        cell: identity.cell().clone(),
+        name,
+        address: args.address,
+        zone: args.zone,
+        labels: args.labels.into_iter().collect(),
+        home: args.home,
+        reserve_cpu: args.reserve_cpu.unwrap_or_default(),
+        reserve_memory: args.reserve_memory.unwrap_or_default(),
+        sell_cpu: args.cpu,
+        sell_memory: args.memory,
+        sell_disk: args.disk,
+        network: args.network.unwrap_or(DEFAULT_NETWORK),
+        gpus: args.gpus.unwrap_or(0),
+        max_containers: args.max_containers,
+    };
+    let (to_control, out) = mpsc::channel(FRAMES);
+    let (inn, from_control) = mpsc::channel(FRAMES);
+    let (state, link) = watch::channel(LinkState::Down {
+        why: "it has not connected yet".to_owned(),
+    });
+    let linked = tokio::spawn(link::run(identity, out, inn, state, shutdown.clone()));
+    agent::run(config, runtime, to_control, from_control, link, shutdown).await?;
+    linked.await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Who this host is: as it was enrolled, else as it enrols now. A damaged identity is an error and no reason to enrol again,
 /// since the host would lose the containers that run on it.
-async fn identity(args: &AgentArgs) -> anyhow::Result<Identity> {
+async fn identity(args: &AgentArgs, name: &str) -> anyhow::Result<Identity> {
     let identity = match (Identity::load(&args.home), args.join.as_slice()) {
         (Ok(identity), join) => {
             if !join.is_empty() {
@@ -107,7 +157,14 @@ async fn identity(args: &AgentArgs) -> anyhow::Result<Identity> {
             identity
         }
         (Err(LinkError::NotEnrolled { .. }), [token, url]) => {
-            enrol(url, token, &host_name(args)?, &args.home).await?
+            link::enrol(url, token, name, &args.home).await?
+        }
+        (Err(LinkError::NotEnrolled { .. }), _) => {
+            return Err(Failure::untried(
+                format!("this host has not enrolled: {} holds no identity", args.home.display()),
+                "Get a token with `muster enrol-token` and start the agent once with --join TOKEN URL.",
+            )
+            .into());
         }
         (Err(error), _) => return Err(error.into()),
     };
@@ -117,17 +174,11 @@ async fn identity(args: &AgentArgs) -> anyhow::Result<Identity> {
     }
 }
 
-/// The name that was given, else the machine's.
-fn host_name(args: &AgentArgs) -> anyhow::Result<String> {
-    if let Some(name) = &args.name {
-        return Ok(name.clone());
-    }
-    let uname = rustix::system::uname();
-    let name = uname.nodename().to_str().unwrap_or_default().to_owned();
-    if name.is_empty() {
-        return Err(Failure::untried("this machine has no name", "Give one: --name").into());
-    }
-    Ok(name)
+/// The machine's own name.
+fn machine_name() -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .context("the machine's name cannot be read; give one with --name")?;
+    Ok(name.trim().to_owned())
 }
 
 /// The id of the host whose agent has this home, if it has enrolled. For those who only ask; the agent itself reads all of

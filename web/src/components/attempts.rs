@@ -41,20 +41,31 @@ fn row(attempt: &AttemptView) -> AnyView {
         None => tone::state(attempt.state),
     };
     let ran = match (attempt.started_at, attempt.finished_at) {
-        (Some(from), Some(to)) => view! { <span class="number">{format::between(from, to)}</span> }.into_any(),
+        (Some(from), Some(to)) => {
+            view! { <span class="number">{format::between(from, to)}</span> }.into_any()
+        }
         (Some(from), None) => {
             let clock = crate::clock::clock();
-            view! { <span class="number">{move || format::between(from, clock.now())}</span> }.into_any()
+            view! { <span class="number">{move || format::between(from, clock.now())}</span> }
+                .into_any()
         }
         (None, _) => text::nothing(),
     };
     let exit = match (attempt.exit_code, attempt.signal) {
-        _ if attempt.oom => view! { <span title="The kernel killed it for want of memory">"OOM"</span> }.into_any(),
-        (_, Some(signal)) => view! { <span title="The signal that ended it">{format!("signal {signal}")}</span> }.into_any(),
+        _ if attempt.oom => {
+            view! { <span title="The kernel killed it for want of memory">"OOM"</span> }.into_any()
+        }
+        (_, Some(signal)) => {
+            view! { <span title="The signal that ended it">{format!("signal {signal}")}</span> }
+                .into_any()
+        }
         (Some(code), None) => view! { <span class="number">{code}</span> }.into_any(),
         (None, None) => text::nothing(),
     };
-    let words = attempt.stop.clone().unwrap_or_else(|| attempt.message.clone());
+    let words = attempt
+        .stop
+        .clone()
+        .unwrap_or_else(|| attempt.message.clone());
     view! {
         <tr data-test-attempt=attempt.number.to_string()>
             <td class="right number">{attempt.number}</td>

@@ -37,25 +37,37 @@ pub fn capacity(allocated: &HostResources, capacity: &HostResources) -> AnyView 
             "CPU",
             allocated.cpu.0.into(),
             capacity.cpu.0.into(),
-            of(format::cpus(allocated.cpu.0), format!("{} CPUs", format::cpus(capacity.cpu.0))),
+            of(
+                format::cpus(allocated.cpu.0),
+                format!("{} CPUs", format::cpus(capacity.cpu.0)),
+            ),
         ),
         bar(
             "Memory",
             allocated.memory.0,
             capacity.memory.0,
-            of(format::bytes(allocated.memory.0), format::bytes(capacity.memory.0)),
+            of(
+                format::bytes(allocated.memory.0),
+                format::bytes(capacity.memory.0),
+            ),
         ),
         bar(
             "Disk",
             allocated.disk.0,
             capacity.disk.0,
-            of(format::bytes(allocated.disk.0), format::bytes(capacity.disk.0)),
+            of(
+                format::bytes(allocated.disk.0),
+                format::bytes(capacity.disk.0),
+            ),
         ),
         bar(
             "Network",
             allocated.network.0.into(),
             capacity.network.0.into(),
-            of(format::bandwidth(allocated.network), format::bandwidth(capacity.network)),
+            of(
+                format::bandwidth(allocated.network),
+                format::bandwidth(capacity.network),
+            ),
         ),
     ];
     if capacity.gpu > 0 {
@@ -70,7 +82,10 @@ pub fn capacity(allocated: &HostResources, capacity: &HostResources) -> AnyView 
         "Containers",
         allocated.containers.into(),
         capacity.containers.into(),
-        of(allocated.containers.to_string(), capacity.containers.to_string()),
+        of(
+            allocated.containers.to_string(),
+            capacity.containers.to_string(),
+        ),
     ));
     view! { <div class="bars">{bars}</div> }.into_any()
 }

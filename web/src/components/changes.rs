@@ -66,7 +66,9 @@ fn side(value: Option<&Value>, class: &'static str, sign: &'static str) -> AnyVi
         Some(value) => {
             let text = match value {
                 Value::Object(_) | Value::Array(_) => yaml::print(value).trim_end().to_owned(),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => yaml::scalar(value),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                    yaml::scalar(value)
+                }
             };
             view! { <span class=format!("diff-side {class}")><span class="diff-sign">{sign}</span><code>{text}</code></span> }
                 .into_any()
@@ -82,7 +84,10 @@ pub fn refused(diagnostic: &Diagnostic) -> AnyView {
     } else if diagnostic.column == 0 {
         format!("{}:{}", diagnostic.path, diagnostic.line)
     } else {
-        format!("{}:{}:{}", diagnostic.path, diagnostic.line, diagnostic.column)
+        format!(
+            "{}:{}:{}",
+            diagnostic.path, diagnostic.line, diagnostic.column
+        )
     };
     let source = (!diagnostic.source_line.is_empty()).then(|| {
         let (before, meant, after) = split(&diagnostic.source_line, diagnostic.column, diagnostic.width);

@@ -32,9 +32,17 @@ pub fn timeline(events: &[EventView]) -> AnyView {
 /// Events that want somebody's eye are marked; the words say why.
 pub fn tone(kind: &str) -> &'static str {
     match kind {
-        "plan_held" | "repository_troubled" | "host_unreachable" | "orphans_seen" | "cell_taken_down" => "bad",
+        "plan_held"
+        | "repository_troubled"
+        | "host_unreachable"
+        | "orphans_seen"
+        | "cell_taken_down" => "bad",
         "task_blocked" | "stop_ordered" => "wait",
-        "plan_applied" | "attempt_placed" | "task_created" | "host_connected" | "repository_recovered" => "busy",
+        "plan_applied"
+        | "attempt_placed"
+        | "task_created"
+        | "host_connected"
+        | "repository_recovered" => "busy",
         _ => "quiet",
     }
 }

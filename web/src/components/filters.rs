@@ -25,7 +25,10 @@ pub fn in_address() -> InAddress {
     let navigate = use_navigate();
     let now = Memo::new(move |_| {
         location.query.with(|query| {
-            let pairs = query.latest_values().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
+            let pairs = query
+                .latest_values()
+                .map(|(key, _)| key.to_string())
+                .collect::<Vec<_>>();
             let mut filters = Filters::default();
             for key in pairs {
                 for value in query.get_all(&key).unwrap_or_default() {
@@ -35,7 +38,11 @@ pub fn in_address() -> InAddress {
             filters
         })
     });
-    let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
+    let options = NavigateOptions {
+        replace: true,
+        scroll: false,
+        ..NavigateOptions::default()
+    };
     InAddress {
         now,
         path: location.pathname,

@@ -33,7 +33,10 @@ fn pages(query: &str) -> Vec<Place> {
         .map(|name| Place {
             kind: "Page",
             name: name.to_owned(),
-            beside: format!("g {}", name.to_lowercase().chars().next().unwrap_or_default()),
+            beside: format!(
+                "g {}",
+                name.to_lowercase().chars().next().unwrap_or_default()
+            ),
             look: None,
             address: format!("/{}", name.to_lowercase()),
         })
@@ -70,6 +73,17 @@ async fn find(query: String) -> Vec<Place> {
             address: address::host(&host.id),
         }));
     }
+    // What is called so comes before what is only found by its owner or address.
+    let wanted = query.to_lowercase();
+    places.sort_by_key(|place| {
+        let name = place.name.to_lowercase();
+        match name.find(&wanted) {
+            Some(0) if name == wanted => 0,
+            Some(0) => 1,
+            Some(_) => 2,
+            None => 3,
+        }
+    });
     places
 }
 
@@ -93,7 +107,11 @@ pub fn field() -> AnyView {
                 }
                 let text = query.get_untracked().trim().to_owned();
                 leptos::task::spawn_local(async move {
-                    let found = if text.is_empty() { pages("") } else { find(text).await };
+                    let found = if text.is_empty() {
+                        pages("")
+                    } else {
+                        find(text).await
+                    };
                     // A slow answer to what was typed before is not shown.
                     if asked.get_value() == number {
                         at.set(0);
@@ -123,7 +141,9 @@ pub fn field() -> AnyView {
             "ArrowDown" if count > 0 => at.update(|at| *at = (*at + 1) % count),
             "ArrowUp" if count > 0 => at.update(|at| *at = (*at + count - 1) % count),
             "Enter" => {
-                if let Some(place) = places.with_untracked(|places| places.get(at.get_untracked()).cloned()) {
+                if let Some(place) =
+                    places.with_untracked(|places| places.get(at.get_untracked()).cloned())
+                {
                     go.with_value(|go| go(&place.address));
                 }
             }

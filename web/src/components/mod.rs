@@ -8,6 +8,7 @@ pub mod copy;
 pub mod events;
 pub mod filters;
 pub mod jump;
+pub mod log_stream;
 pub mod logs;
 pub mod panels;
 pub mod rows;

@@ -39,7 +39,14 @@ const KEYS: [(&str, &[(&[&str], &str)]); 3] = [
             (&["f"], "Filter the list"),
         ],
     ),
-    ("Everywhere", &[(&["?"], "Show or hide the keys"), (&["Esc"], "Close, or leave a field"), (&["d"], "Light, dark, system")]),
+    (
+        "Everywhere",
+        &[
+            (&["?"], "Show or hide the keys"),
+            (&["Esc"], "Close, or leave a field"),
+            (&["d"], "Light, dark, system"),
+        ],
+    ),
 ];
 
 /// The frame of a panel.
@@ -74,7 +81,12 @@ pub fn keys(open: RwSignal<Panel>) -> AnyView {
             view! { <section><h3>{*title}</h3>{rows}</section> }
         })
         .collect_view();
-    frame(open, "Keys", "keys", view! { <div class="panel-body key-groups">{groups}</div> }.into_any())
+    frame(
+        open,
+        "Keys",
+        "keys",
+        view! { <div class="panel-body key-groups">{groups}</div> }.into_any(),
+    )
 }
 
 /// What needs somebody's eye.

@@ -14,7 +14,10 @@ pub struct Row<T: 'static> {
 
 impl<T> Clone for Row<T> {
     fn clone(&self) -> Self {
-        Self { id: self.id.clone(), data: self.data.clone() }
+        Self {
+            id: self.id.clone(),
+            data: self.data.clone(),
+        }
     }
 }
 impl<T> PartialEq for Row<T> {
@@ -39,8 +42,9 @@ where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
     let rows = Memo::new(move |last: Option<&Vec<Row<T>>>| {
-        let mut known: HashMap<&str, &Row<T>> =
-            last.map(|last| last.iter().map(|row| (row.id.as_str(), row)).collect()).unwrap_or_default();
+        let mut known: HashMap<&str, &Row<T>> = last
+            .map(|last| last.iter().map(|row| (row.id.as_str(), row)).collect())
+            .unwrap_or_default();
         items()
             .into_iter()
             .map(|item| {
@@ -52,7 +56,10 @@ where
                         }
                         row.clone()
                     }
-                    None => Row { id, data: ArcRwSignal::new(item) },
+                    None => Row {
+                        id,
+                        data: ArcRwSignal::new(item),
+                    },
                 }
             })
             .collect::<Vec<_>>()
@@ -63,7 +70,9 @@ where
 /// Moves the focus from row to row: what `j`, `k` and the arrows do.
 pub fn step(by: i32) {
     use wasm_bindgen::JsCast;
-    let Ok(links) = document().query_selector_all("main [data-row]") else { return };
+    let Ok(links) = document().query_selector_all("main [data-row]") else {
+        return;
+    };
     let count = i32::try_from(links.length()).unwrap_or(0);
     if count == 0 {
         return;
@@ -71,14 +80,18 @@ pub fn step(by: i32) {
     let active = document().active_element();
     let at = (0..count).find(|place| {
         let link = links.item(place.unsigned_abs());
-        link.zip(active.as_ref()).is_some_and(|(link, active)| link.is_same_node(Some(active)))
+        link.zip(active.as_ref())
+            .is_some_and(|(link, active)| link.is_same_node(Some(active)))
     });
     let next = match at {
         Some(at) => (at + by).clamp(0, count - 1),
         None if by < 0 => count - 1,
         None => 0,
     };
-    if let Some(link) = links.item(next.unsigned_abs()).and_then(|node| node.dyn_into::<web_sys::HtmlElement>().ok()) {
+    if let Some(link) = links
+        .item(next.unsigned_abs())
+        .and_then(|node| node.dyn_into::<web_sys::HtmlElement>().ok())
+    {
         let _ = link.focus();
         let options = web_sys::ScrollIntoViewOptions::new();
         options.set_block(web_sys::ScrollLogicalPosition::Nearest);
@@ -86,8 +99,15 @@ pub fn step(by: i32) {
     }
 }
 
-/// The foot of a list: how much of it is shown, and more.
-pub fn foot(shown: impl Fn() -> (usize, u64, bool) + Copy + Send + Sync + 'static, want: RwSignal<usize>, step: usize) -> AnyView {
+/// The most rows that a list shows: more would be slow to draw and nobody reads them; filters narrow a list down.
+const MOST: usize = 5_000;
+
+/// The foot of a list: how much of it is shown, and more. `shown` says how many rows there are, how many match in all,
+/// and whether there are more to load.
+pub fn foot(
+    shown: impl Fn() -> (usize, u64, bool) + Copy + Send + Sync + 'static,
+    want: RwSignal<usize>,
+) -> AnyView {
     view! {
         <div class="list-foot">
             <span class="faint" data-test-shown>
@@ -96,8 +116,8 @@ pub fn foot(shown: impl Fn() -> (usize, u64, bool) + Copy + Send + Sync + 'stati
                     format!("{} of {} shown", crate::format::count(here as u64), crate::format::count(total))
                 }}
             </span>
-            <Show when=move || shown().2>
-                <button type="button" class="button" data-test-more on:click=move |_| want.update(|want| *want += step)>
+            <Show when=move || shown().2 && shown().0 < MOST>
+                <button type="button" class="button" data-test-more on:click=move |_| want.update(|want| *want = (*want * 2).min(MOST))>
                     "Load more"
                 </button>
             </Show>

@@ -19,14 +19,23 @@ pub fn shape(shape: Shape) -> AnyView {
     // Drawn on a field of 12 by 12; the style sheet gives size and colour.
     let (path, filled) = match shape {
         Shape::Disc => ("M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9z", true),
-        Shape::Half => ("M6 .75a5.25 5.25 0 1 0 0 10.5a5.25 5.25 0 0 0 0-10.5zM6 2.25a3.75 3.75 0 0 1 0 7.5z", true),
+        Shape::Half => (
+            "M6 .75a5.25 5.25 0 1 0 0 10.5a5.25 5.25 0 0 0 0-10.5zM6 2.25a3.75 3.75 0 0 1 0 7.5z",
+            true,
+        ),
         Shape::Ring => ("M6 2a4 4 0 1 0 0 8a4 4 0 0 0 0-8z", false),
         Shape::Play => ("M3 1.6v8.8L10.5 6z", true),
         Shape::Square => ("M2.25 2.25h7.5v7.5h-7.5z", true),
         Shape::Check => ("M2 6.4l2.8 2.8L10 3.4", false),
         Shape::Cross => ("M2.75 2.75l6.5 6.5M9.25 2.75l-6.5 6.5", false),
-        Shape::Warning => ("M6 .8L11.6 10.8H.4zM5.3 4.2l.2 3.2h1l.2-3.2zM6 8.1a.75.75 0 1 0 0 1.5a.75.75 0 0 0 0-1.5z", true),
-        Shape::Barred => ("M6 1.75a4.25 4.25 0 1 0 0 8.5a4.25 4.25 0 0 0 0-8.5zM3.1 3.1l5.8 5.8", false),
+        Shape::Warning => (
+            "M6 .8L11.6 10.8H.4zM5.3 4.2l.2 3.2h1l.2-3.2zM6 8.1a.75.75 0 1 0 0 1.5a.75.75 0 0 0 0-1.5z",
+            true,
+        ),
+        Shape::Barred => (
+            "M6 1.75a4.25 4.25 0 1 0 0 8.5a4.25 4.25 0 0 0 0-8.5zM3.1 3.1l5.8 5.8",
+            false,
+        ),
         Shape::Dash => ("M2.5 6h7", false),
     };
     let class = if filled { "shape filled" } else { "shape" };
@@ -55,7 +64,8 @@ pub mod icons {
     /// Tasks: a box.
     pub const TASKS: &str = "M8 1.5l5.5 3v7L8 14.5l-5.5-3v-7zM2.5 4.5L8 7.5l5.5-3M8 7.5v7";
     /// Hosts: two machines.
-    pub const HOSTS: &str = "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.75h.01M4.5 11.25h.01M7 4.75h4.5M7 11.25h4.5";
+    pub const HOSTS: &str =
+        "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.75h.01M4.5 11.25h.01M7 4.75h4.5M7 11.25h4.5";
     /// Plans: two branches.
     pub const PLANS: &str = "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM4 14a1.75 1.75 0 1 0 0-3.5A1.75 1.75 0 0 0 4 14zM12 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM12 5.5c0 3-3 3.5-6.3 5.6";
     /// Events: a pulse.
@@ -71,7 +81,8 @@ pub mod icons {
     /// A screen: as the system says.
     pub const SYSTEM: &str = "M1.5 2.5h13v8.5h-13zM5.5 14h5M8 11v3";
     /// A bell.
-    pub const ALERTS: &str = "M3.5 11.5c1-1 1-2 1-4.5a3.5 3.5 0 0 1 7 0c0 2.5 0 3.5 1 4.5zM6.5 13.5a1.6 1.6 0 0 0 3 0";
+    pub const ALERTS: &str =
+        "M3.5 11.5c1-1 1-2 1-4.5a3.5 3.5 0 0 1 7 0c0 2.5 0 3.5 1 4.5zM6.5 13.5a1.6 1.6 0 0 0 3 0";
     /// A way out.
     pub const LEAVE: &str = "M9.5 2.5h-6v11h6M6.5 8h8M12 5.5L14.5 8 12 10.5";
     /// A magnifying glass.

@@ -29,7 +29,14 @@ pub fn rail() -> AnyView {
     let links = PAGES
         .into_iter()
         .map(|(to, name, drawing)| {
-            let here = move || path.with(|path| path == to || path.strip_prefix(to).is_some_and(|rest| rest.starts_with('/')));
+            let here = move || {
+                path.with(|path| {
+                    path == to
+                        || path
+                            .strip_prefix(to)
+                            .is_some_and(|rest| rest.starts_with('/'))
+                })
+            };
             view! {
                 <a
                     class="rail-link"
@@ -65,11 +72,15 @@ pub fn rail() -> AnyView {
 
 /// The bar at the top.
 pub fn top_bar(fleet: Query<FleetView>, panel: RwSignal<Panel>, theme: RwSignal<Theme>) -> AnyView {
-    let toggle = move |which| panel.update(|now| *now = if *now == which { Panel::Closed } else { which });
+    let toggle =
+        move |which| panel.update(|now| *now = if *now == which { Panel::Closed } else { which });
     let alerts = move || {
         fleet.data.with(|fleet| {
-            let alerts = fleet.as_ref().map(|fleet| fleet.alerts.as_slice()).unwrap_or_default();
-            (alerts.len(), alerts.iter().any(|alert| alert.severity == Severity::Page))
+            let alerts = fleet.as_ref()?.alerts.as_slice();
+            Some((
+                alerts.len(),
+                alerts.iter().any(|alert| alert.severity == Severity::Page),
+            ))
         })
     };
     view! {
@@ -82,12 +93,13 @@ pub fn top_bar(fleet: Query<FleetView>, panel: RwSignal<Panel>, theme: RwSignal<
                     type="button"
                     class="button plain"
                     aria-expanded=move || (panel.get() == Panel::Alerts).to_string()
-                    data-test-alerts=move || alerts().0.to_string()
+                    data-test-alerts=move || alerts().map(|(number, _)| number.to_string()).unwrap_or_default()
                     on:click=move |_| toggle(Panel::Alerts)
                 >
                     {move || match alerts() {
-                        (0, _) => view! { {icon(icons::ALERTS)}<span>"No alerts"</span> }.into_any(),
-                        (number, page) => {
+                        None => view! { {icon(icons::ALERTS)}<span>"Alerts"</span> }.into_any(),
+                        Some((0, _)) => view! { {icon(icons::ALERTS)}<span>"No alerts"</span> }.into_any(),
+                        Some((number, page)) => {
                             let tone = if page { "bad" } else { "wait" };
                             view! {
                                 <span class=format!("state {tone}")>

@@ -13,7 +13,11 @@ pub fn points(values: &[f64], top: f64) -> String {
     let mut text = String::new();
     for (place, value) in values.iter().enumerate() {
         let x = place as f64 / last * WIDTH;
-        let share = if top > 0.0 { (value / top).clamp(0.0, 1.0) } else { 0.0 };
+        let share = if top > 0.0 {
+            (value / top).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         // A line at the very edge would be cut in half.
         let y = HEIGHT - 1.0 - share * (HEIGHT - 2.0);
         if place > 0 {
@@ -37,12 +41,24 @@ pub fn top(values: &[f64], limit: f64) -> f64 {
     }
 }
 
-fn chart(name: &'static str, values: &[f64], second: Option<&[f64]>, limit: f64, now: String, of: String) -> AnyView {
-    let all: Vec<f64> = values.iter().chain(second.unwrap_or_default()).copied().collect();
+fn chart(
+    name: &'static str,
+    values: &[f64],
+    second: Option<&[f64]>,
+    limit: f64,
+    now: String,
+    of: String,
+) -> AnyView {
+    let all: Vec<f64> = values
+        .iter()
+        .chain(second.unwrap_or_default())
+        .copied()
+        .collect();
     let top = top(&all, limit);
     let line = points(values, top);
     let area = format!("0,{HEIGHT} {line} {WIDTH},{HEIGHT}");
-    let limit_y = (limit > 0.0 && limit <= top).then(|| HEIGHT - 1.0 - limit / top * (HEIGHT - 2.0));
+    let limit_y =
+        (limit > 0.0 && limit <= top).then(|| HEIGHT - 1.0 - limit / top * (HEIGHT - 2.0));
     view! {
         <figure class="spark" data-test-usage=name>
             <figcaption>
@@ -74,7 +90,9 @@ pub fn usage(view: &UsageView) -> AnyView {
         return view! { <p class="faint pad" data-test-usage="none">"No readings yet: they come every few seconds while the container runs."</p> }
             .into_any();
     };
-    let of = |pick: fn(&muster_schemas::state::Usage) -> f64| readings.iter().map(pick).collect::<Vec<f64>>();
+    let of = |pick: fn(&muster_schemas::state::Usage) -> f64| {
+        readings.iter().map(pick).collect::<Vec<f64>>()
+    };
     let cpu = of(|one| f64::from(one.cpu_millis));
     let memory = of(|one| one.memory_bytes as f64);
     let received = of(|one| one.network_rx_bytes_per_sec as f64);
@@ -118,7 +136,10 @@ mod tests {
     fn points_stay_inside_the_chart() {
         assert_eq!(points(&[], 1.0), "");
         assert_eq!(points(&[0.0], 0.0), "0.0,55.0");
-        assert_eq!(points(&[0.0, 1.0, 9.0], 2.0), "0.0,55.0 120.0,28.0 240.0,1.0");
+        assert_eq!(
+            points(&[0.0, 1.0, 9.0], 2.0),
+            "0.0,55.0 120.0,28.0 240.0,1.0"
+        );
     }
 
     #[test]

@@ -42,7 +42,12 @@ pub fn table(hosts: Hosts, tasks: impl Fn() -> Vec<TaskView> + Send + Sync + 'st
 
 fn row(hosts: Hosts, row: Row<TaskView>) -> AnyView {
     let id = row.id.clone();
-    let (task, class, state_word, healthy) = (row.data.clone(), row.data.clone(), row.data.clone(), row.data);
+    let (task, class, state_word, healthy) = (
+        row.data.clone(),
+        row.data.clone(),
+        row.data.clone(),
+        row.data,
+    );
     view! {
         <tr
             class:past=move || !class.with(|task| task.current_version)

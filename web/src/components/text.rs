@@ -35,7 +35,11 @@ pub fn rich(sentence: &str) -> AnyView {
         .enumerate()
         .map(|(place, part)| {
             let part = part.to_owned();
-            if place % 2 == 1 { view! { <code>{part}</code> }.into_any() } else { part.into_any() }
+            if place % 2 == 1 {
+                view! { <code>{part}</code> }.into_any()
+            } else {
+                part.into_any()
+            }
         })
         .collect_view()
         .into_any()
@@ -67,7 +71,9 @@ pub fn job_link(id: &str) -> AnyView {
 /// A link to a host by its id, under its name.
 pub fn host_link(id: Option<&str>, name: Option<&str>) -> AnyView {
     match (id, name) {
-        (Some(id), Some(name)) => view! { <a class="link" href=address::host(id)>{name.to_owned()}</a> }.into_any(),
+        (Some(id), Some(name)) => {
+            view! { <a class="link" href=address::host(id)>{name.to_owned()}</a> }.into_any()
+        }
         (None, Some(name)) => view! { <span>{name.to_owned()}</span> }.into_any(),
         (_, None) => nothing(),
     }

@@ -5,13 +5,13 @@ use crate::components::answer::{empty, list_skeleton, not_fresh, present};
 use crate::components::filters::{self, in_address};
 use crate::components::rows::{self, Row, rows};
 use crate::components::{events, text};
+use crate::format;
 use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
-use crate::format;
 use leptos::prelude::*;
 use muster_schemas::api::{EventView, List};
 
-const KEYS: [&str; 7] = ["q", "kind", "job", "task", "attempt", "host", "plan"];
+const KEYS: [&str; 6] = ["kind", "job", "task", "attempt", "host", "plan"];
 
 /// The kinds that people look for.
 const KINDS: [(&str, &str); 18] = [
@@ -54,7 +54,6 @@ pub fn page() -> AnyView {
             <span class="page-count">{move || list.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
         </div>
         <div class="filters">
-            {filters::search(filters, "Filter events")}
             {filters::choice(filters, "kind", "Kind", &KINDS)}
             {filters::given(filters, "job", "job")}
             {filters::given(filters, "task", "task")}
@@ -84,7 +83,7 @@ pub fn page() -> AnyView {
                         <tbody>{rows(move || list.with(|list| list.items.clone()), |event| event.seq.to_string(), row)}</tbody>
                     </table>
                 </div>
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -112,8 +111,13 @@ fn about(event: &EventView) -> AnyView {
     let (to, name) = match (&event.task, &event.job, &event.plan, &event.host) {
         (Some(task), _, _, _) => (address::task(task), task.clone()),
         (None, Some(job), _, _) => (address::job(job), job.clone()),
-        (None, None, Some(plan), _) => (address::plan(plan), format!("plan {}", format::short(plan))),
-        (None, None, None, Some(host)) => (address::host(host), format!("host …{}", format::short_attempt(host))),
+        (None, None, Some(plan), _) => {
+            (address::plan(plan), format!("plan {}", format::short(plan)))
+        }
+        (None, None, None, Some(host)) => (
+            address::host(host),
+            format!("host …{}", format::short_attempt(host)),
+        ),
         (None, None, None, None) => return text::nothing(),
     };
     view! { <a class="link" data-row href=to>{name}</a> }.into_any()

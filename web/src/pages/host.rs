@@ -1,7 +1,7 @@
 //! One host: what it has and has given away, what is not as it should be, and the tasks on it.
 
 use crate::address::{self, Filters};
-use crate::components::answer::{empty, list_skeleton, notice, not_fresh, page_skeleton, present};
+use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
 use crate::components::shape::state;
 use crate::components::{bars, rows, task_table, text};
 use crate::pages::{STEP, job};
@@ -17,10 +17,18 @@ pub fn page() -> AnyView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("host").unwrap_or_default()));
     let host: Query<HostView> = query::one(
-        move || Question { path: address::host(&id.get()), interest: Interest::All, keep: false },
+        move || Question {
+            path: address::host(&id.get()),
+            interest: Interest::All,
+            keep: false,
+        },
         SLOW_MILLIS,
     );
-    let name = move || host.data.with(|host| host.as_ref().map(|host| host.name.clone())).unwrap_or_else(|| id.get());
+    let name = move || {
+        host.data
+            .with(|host| host.as_ref().map(|host| host.name.clone()))
+            .unwrap_or_else(|| id.get())
+    };
     text::page_title(name);
     view! {
         <nav class="crumbs" aria-label="Where you are"><a href="/hosts">"Hosts"</a><span aria-hidden="true">"/"</span><span>{name}</span></nav>
@@ -50,7 +58,14 @@ fn head(host: &HostView) -> AnyView {
     let warnings = host
         .warnings
         .iter()
-        .map(|warning| notice("wait", Shape::Half, format::sentence(warning), ().into_any()))
+        .map(|warning| {
+            notice(
+                "wait",
+                Shape::Half,
+                format::sentence(warning),
+                ().into_any(),
+            )
+        })
         .collect_view();
     view! {
         <div class="page-head detail" data-test-host=host.name.clone() data-test-reachable=host.reachable.to_string()>
@@ -139,7 +154,7 @@ fn tasks(id: Memo<String>) -> AnyView {
                 fallback=|| empty("No tasks on this host", "The scheduler chooses it as soon as it suits a task.".into_any())
             >
                 {task_table::table(task_table::Hosts::Known, move || list.with(|list| list.items.clone()))}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }
         .into_any()

@@ -51,7 +51,7 @@ pub fn page() -> AnyView {
                 }
             >
                 {table(list)}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -84,7 +84,12 @@ fn table(list: Signal<List<HostView>>) -> AnyView {
 
 fn row(row: Row<HostView>) -> AnyView {
     let id = row.id.clone();
-    let (name, host, reachable, shown) = (row.data.clone(), row.data.clone(), row.data.clone(), row.data);
+    let (name, host, reachable, shown) = (
+        row.data.clone(),
+        row.data.clone(),
+        row.data.clone(),
+        row.data,
+    );
     view! {
         <tr
             data-test-host=move || shown.with(|host| host.name.clone())
@@ -111,7 +116,11 @@ fn cells(host: &HostView) -> AnyView {
     if !host.orphans.is_empty() {
         remarks.push(format::counted(host.orphans.len() as u64, "orphan"));
     }
-    remarks.extend(host.warnings.iter().map(|warning| format::sentence(warning)));
+    remarks.extend(
+        host.warnings
+            .iter()
+            .map(|warning| format::sentence(warning)),
+    );
     let remarks = remarks.join(" · ");
     view! {
         <td>{state(tone::host(host.reachable, host.ready))}</td>
@@ -119,7 +128,7 @@ fn cells(host: &HostView) -> AnyView {
         <td class="mono clip">{host.address.clone()}</td>
         <td class="right number">{format::count(host.tasks)}</td>
         <td>{cell_bar(cpu.0.into(), cpu.1.into(), format!("{} / {}", format::cpus(cpu.0), format::cpus(cpu.1)))}</td>
-        <td>{cell_bar(memory.0, memory.1, format!("{} / {}", format::bytes(memory.0), format::bytes(memory.1)))}</td>
+        <td>{cell_bar(memory.0, memory.1, format::bytes_of(memory.0, memory.1))}</td>
         <td class="clip dim" title=remarks.clone()>{remarks.clone()}</td>
         <td class="right">{text::time(host.since)}</td>
     }

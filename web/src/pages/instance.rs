@@ -12,8 +12,14 @@ use serde_json::Value;
 pub fn panel(detail: &TaskDetail) -> AnyView {
     let task = &detail.task;
     let exit = match (task.exit_code, task.signal) {
-        (_, Some(signal)) => Some(format!("signal {signal}{}", if task.oom { ", out of memory" } else { "" })),
-        (Some(code), None) => Some(format!("exit code {code}{}", if task.oom { ", out of memory" } else { "" })),
+        (_, Some(signal)) => Some(format!(
+            "signal {signal}{}",
+            if task.oom { ", out of memory" } else { "" }
+        )),
+        (Some(code), None) => Some(format!(
+            "exit code {code}{}",
+            if task.oom { ", out of memory" } else { "" }
+        )),
         (None, None) => None,
     };
     view! {
@@ -67,7 +73,9 @@ fn ports(ports: &[PortView]) -> AnyView {
 
 /// What the task needs, without what it needs nothing of.
 fn resources(resources: &Value) -> AnyView {
-    let Value::Object(fields) = resources else { return text::nothing() };
+    let Value::Object(fields) = resources else {
+        return text::nothing();
+    };
     fields
         .iter()
         .filter(|(_, value)| !matches!(yaml::scalar(value).as_str(), "0" | "0.0" | "0B" | "0Mbps" | "null"))
@@ -87,9 +95,15 @@ pub fn hardening(hardening: &Hardening) -> AnyView {
         hardening.capabilities.join(", ")
     };
     let bound = |value: Option<i64>, show: fn(u64) -> String| {
-        value.and_then(|value| u64::try_from(value).ok()).map_or_else(|| "none".to_owned(), show)
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .map_or_else(|| "none".to_owned(), show)
     };
-    let user = if hardening.user.is_empty() { "the image's".to_owned() } else { hardening.user.clone() };
+    let user = if hardening.user.is_empty() {
+        "the image's".to_owned()
+    } else {
+        hardening.user.clone()
+    };
     view! {
         <section class="panel" data-test-hardening>
             <div class="panel-head"><h2>"In force on the container"</h2></div>

@@ -1,7 +1,7 @@
 //! One job: what it is, how its rollout stands, its tasks, spec, history and events.
 
 use crate::address::{self, Filters};
-use crate::components::answer::{empty, list_skeleton, notice, not_fresh, page_skeleton, present};
+use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
 use crate::components::shape::state;
 use crate::components::{changes, copy, events, rows, task_table, text};
 use crate::pages::{STEP, jobs};
@@ -14,7 +14,12 @@ use muster_schemas::api::{EventView, JobDetail, List, RolloutView, TaskView};
 use muster_schemas::spec::JobKind;
 
 /// The page's parts that are shown one at a time; the address says which.
-const TABS: [(&str, &str); 4] = [("tasks", "Tasks"), ("history", "History"), ("spec", "Spec"), ("events", "Events")];
+const TABS: [(&str, &str); 4] = [
+    ("tasks", "Tasks"),
+    ("history", "History"),
+    ("spec", "Spec"),
+    ("events", "Events"),
+];
 
 /// The page.
 pub fn page() -> AnyView {
@@ -32,7 +37,9 @@ pub fn page() -> AnyView {
     let query = use_location().query;
     let tab = Memo::new(move |_| {
         let asked = query.with(|query| query.get("tab").unwrap_or_default());
-        TABS.iter().find(|(name, _)| *name == asked).map_or("tasks", |(name, _)| *name)
+        TABS.iter()
+            .find(|(name, _)| *name == asked)
+            .map_or("tasks", |(name, _)| *name)
     });
     view! {
         <nav class="crumbs" aria-label="Where you are"><a href="/jobs">"Jobs"</a><span aria-hidden="true">"/"</span><span>{id}</span></nav>
@@ -134,11 +141,15 @@ fn facts(detail: &JobDetail) -> AnyView {
         }
         .into_any(),
     };
-    let name = [Some(job.app.as_str()), job.stack.as_deref(), job.detail.as_deref()]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(" / ");
+    let name = [
+        Some(job.app.as_str()),
+        job.stack.as_deref(),
+        job.detail.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(" / ");
     view! {
         <dl class="panel facts wide">
             {ends}
@@ -188,7 +199,7 @@ fn job_tasks(id: Memo<String>) -> AnyView {
                 fallback=|| empty("No tasks", "The job asks for none, or its first are about to be made.".into_any())
             >
                 {task_table::table(task_table::Hosts::Shown, move || list.with(|list| list.items.clone()))}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }
         .into_any()
@@ -197,7 +208,10 @@ fn job_tasks(id: Memo<String>) -> AnyView {
 
 fn history(detail: &JobDetail) -> AnyView {
     if detail.history.is_empty() {
-        return empty("No history yet", "Each plan that changes the job is listed here.".into_any());
+        return empty(
+            "No history yet",
+            "Each plan that changes the job is listed here.".into_any(),
+        );
     }
     detail
         .history
@@ -250,7 +264,7 @@ fn job_events(id: Memo<String>) -> AnyView {
     present(list, list_skeleton, move |list| {
         view! {
             <section class="panel pad">{move || list.with(|list| events::timeline(&list.items))}</section>
-            {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+            {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
         }
         .into_any()
     })

@@ -13,7 +13,15 @@ use leptos::prelude::*;
 use muster_schemas::api::{FleetView, JobView, List};
 use muster_schemas::spec::{JobKind, Tier};
 
-const KEYS: [&str; 7] = ["q", "status", "kind", "tier", "app", "owner", "capacity_group"];
+const KEYS: [&str; 7] = [
+    "q",
+    "state",
+    "kind",
+    "tier",
+    "app",
+    "owner",
+    "capacity_group",
+];
 
 /// The page.
 pub fn page() -> AnyView {
@@ -36,7 +44,7 @@ pub fn page() -> AnyView {
         </div>
         <div class="filters">
             {filters::search(filters, "Filter jobs")}
-            {filters::choice(filters, "status", "Status", &[
+            {filters::choice(filters, "state", "Status", &[
                 ("running", "running"), ("progressing", "progressing"), ("degraded", "degraded"), ("crash_loop", "crash loop"),
                 ("blocked", "blocked"), ("stopping", "stopping"), ("succeeded", "succeeded"), ("failed", "failed"), ("idle", "idle"),
             ])}
@@ -57,7 +65,7 @@ pub fn page() -> AnyView {
                 }
             >
                 {table(list)}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -112,7 +120,6 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
                         <th>"Reason"</th>
                         <th class="c-image">"Image"</th>
                         <th class="c-version right">"Version"</th>
-                        <th class="c-kind-tier">"Kind, tier"</th>
                         <th class="c-owner">"Owner"</th>
                         <th class="c-time right">"Updated"</th>
                     </tr>
@@ -127,9 +134,14 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
 fn row(row: Row<JobView>) -> AnyView {
     let id = row.id.clone();
     let (job, word) = (row.data.clone(), row.data);
+    // A job never changes from one kind to the other.
+    let batch = job.with_untracked(|job| job.kind == JobKind::Batch);
     view! {
         <tr data-test-job=id.clone() data-test-status=move || word.with(|job| tone::job(job).word)>
-            <td class="clip"><a class="row-link" data-row href=address::job(&id)>{id.clone()}</a></td>
+            <td class="clip">
+                <a class="row-link" data-row href=address::job(&id)>{id.clone()}</a>
+                {batch.then(|| view! { <span class="tag after">"batch"</span> })}
+            </td>
             {move || job.with(cells)}
         </tr>
     }
@@ -146,7 +158,6 @@ fn cells(job: &JobView) -> AnyView {
         <td class="clip dim" title=job.reason.clone()>{text::rich(&format::sentence(&job.reason))}</td>
         <td class="clip">{text::image(&job.image_ref, &job.image)}</td>
         <td class="right number">{job.version}</td>
-        <td class="dim">{kind(job.kind)}", "{tier(job.tier)}</td>
         <td class="clip dim">{job.owner.clone()}</td>
         <td class="right">{text::time(job.updated_at)}</td>
     }

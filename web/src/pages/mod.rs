@@ -13,5 +13,5 @@ pub mod sign_in;
 pub mod task;
 pub mod tasks;
 
-/// So many rows a list begins with, and grows by.
+/// So many rows a list begins with.
 pub const STEP: usize = 100;

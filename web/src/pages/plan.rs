@@ -1,12 +1,12 @@
 //! One plan: what it does, why it is held, and what was refused.
 
 use crate::address;
-use crate::components::answer::{notice, not_fresh, page_skeleton, present};
+use crate::components::answer::{not_fresh, notice, page_skeleton, present};
 use crate::components::shape::state;
 use crate::components::{changes, copy, text};
+use crate::format;
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape};
-use crate::format;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use muster_schemas::api::{PlanStatus, PlanView};
@@ -17,7 +17,11 @@ pub fn page() -> AnyView {
     let id = Memo::new(move |_| params.with(|params| params.get("plan").unwrap_or_default()));
     text::page_title(move || format!("Plan {}", format::short(&id.get())));
     let plan: Query<PlanView> = query::one(
-        move || Question { path: address::plan(&id.get()), interest: Interest::Plans, keep: false },
+        move || Question {
+            path: address::plan(&id.get()),
+            interest: Interest::Plans,
+            keep: false,
+        },
         SLOW_MILLIS,
     );
     view! {
@@ -59,7 +63,11 @@ fn show(plan: &PlanView) -> AnyView {
     let jobs = if plan.changes.is_empty() {
         view! { <p class="faint pad">"No job changes."</p> }.into_any()
     } else {
-        plan.changes.iter().map(changes::job_change).collect_view().into_any()
+        plan.changes
+            .iter()
+            .map(changes::job_change)
+            .collect_view()
+            .into_any()
     };
     view! {
         <div class="page-head detail" data-test-plan=plan.id.clone() data-test-status=tone::plan(plan.status).word>

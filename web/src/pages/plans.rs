@@ -5,10 +5,10 @@ use crate::components::answer::{empty, list_skeleton, not_fresh, notice, present
 use crate::components::rows::{self, Row, rows};
 use crate::components::shape::state;
 use crate::components::{changes, text};
+use crate::format;
 use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::{self, Shape};
-use crate::format;
 use leptos::prelude::*;
 use muster_schemas::api::{FleetView, List, PlanView};
 
@@ -17,7 +17,11 @@ pub fn page() -> AnyView {
     text::page_title(|| "Plans".to_owned());
     let want = RwSignal::new(STEP);
     let plans: Query<List<PlanView>> = query::many(
-        || Question { path: "/plans".to_owned(), interest: Interest::Plans, keep: true },
+        || Question {
+            path: "/plans".to_owned(),
+            interest: Interest::Plans,
+            keep: true,
+        },
         want.into(),
     );
     let fleet: Query<FleetView> = expect_context();
@@ -59,7 +63,7 @@ pub fn page() -> AnyView {
                         <tbody>{rows(move || list.with(|list| list.items.clone()), |plan| plan.id.clone(), row)}</tbody>
                     </table>
                 </div>
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -105,7 +109,11 @@ fn row(row: Row<PlanView>) -> AnyView {
 
 fn cells(plan: &PlanView) -> AnyView {
     let number = |value: u64| {
-        if value == 0 { text::nothing() } else { text::number(value) }
+        if value == 0 {
+            text::nothing()
+        } else {
+            text::number(value)
+        }
     };
     view! {
         <td>{state(tone::plan(plan.status))}</td>

@@ -1,7 +1,7 @@
 //! One task: its state and why, its instance, log, use, attempts and timeline.
 
 use crate::address::{self, Filters};
-use crate::components::answer::{list_skeleton, notice, not_fresh, page_skeleton, present};
+use crate::components::answer::{list_skeleton, not_fresh, notice, page_skeleton, present};
 use crate::components::shape::state;
 use crate::components::{attempts, events, logs, spark, text};
 use crate::pages::instance;
@@ -104,12 +104,21 @@ fn head(detail: &TaskDetail) -> AnyView {
 }
 
 fn blocked(detail: &TaskDetail) -> AnyView {
-    let Some(blocked) = &detail.blocked else { return ().into_any() };
-    let reasons = blocked.reasons.iter().map(|reason| view! { <li>{reason.clone()}</li> }).collect_view();
+    let Some(blocked) = &detail.blocked else {
+        return ().into_any();
+    };
+    let reasons = blocked
+        .reasons
+        .iter()
+        .map(|reason| view! { <li>{reason.clone()}</li> })
+        .collect_view();
     notice(
         "bad",
         Shape::Barred,
-        format!("No host takes it: {} looked at.", format::counted(blocked.hosts.into(), "host")),
+        format!(
+            "No host takes it: {} looked at.",
+            format::counted(blocked.hosts.into(), "host")
+        ),
         view! { <ul class="notes" data-test-blocked>{reasons}</ul> }.into_any(),
     )
 }

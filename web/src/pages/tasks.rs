@@ -36,7 +36,7 @@ pub fn page() -> AnyView {
             </span>
         </div>
         <div class="filters">
-            {filters::search(filters, "Filter tasks by name, host or address")}
+            {filters::search(filters, "Filter tasks")}
             {state_chips(filters)}
             {filters::choice(filters, "healthy", "Healthy", &[("true", "healthy"), ("false", "not healthy")])}
             {filters::choice(filters, "reachable", "Reachable", &[("true", "reachable"), ("false", "unreachable")])}
@@ -56,7 +56,7 @@ pub fn page() -> AnyView {
                 }
             >
                 {task_table::table(task_table::Hosts::Shown, move || list.with(|list| list.items.clone()))}
-                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want, STEP)}
+                {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
     }
@@ -97,11 +97,18 @@ fn counted(others: Memo<Filters>, state: TaskState) -> Query<List<TaskView>> {
             let busy = !others.0.is_empty();
             Question {
                 path: if busy {
-                    format!("{}&limit=1", others.with("state", state.word()).on("/tasks"))
+                    format!(
+                        "{}&limit=1",
+                        others.with("state", state.word()).on("/tasks")
+                    )
                 } else {
                     String::new()
                 },
-                interest: if busy { Interest::All } else { Interest::Nothing },
+                interest: if busy {
+                    Interest::All
+                } else {
+                    Interest::Nothing
+                },
                 keep: true,
             }
         },

@@ -1,0 +1,99 @@
+//! Seeing what the engine has. Listings are cheap and whole; containers are inspected only when something about them is new.
+
+use super::launch::{ATTEMPT_LABEL, CELL_LABEL, HOST_LABEL, TASK_LABEL, attempt_of};
+use crate::runtime::{Container, ContainerState, Listed, Runtime, RuntimeError};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use muster_schemas::ids::{AttemptId, CellName, HostId};
+use muster_schemas::state::Orphan;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Inspections at once: enough to see 500 containers within a second after a start.
+const INSPECTIONS_AT_ONCE: usize = 8;
+
+/// What the engine has of this host's, as of one listing.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Containers by the engine's id, this host's and those of the cell that bear no host's label.
+    pub containers: BTreeMap<String, Container>,
+}
+
+/// Lists the cell's containers and inspects those that are new, in another state than `known`, or `stale`.
+pub async fn look<R: Runtime>(
+    runtime: &R,
+    cell: &CellName,
+    host: HostId,
+    known: &BTreeMap<String, Container>,
+    stale: &BTreeSet<String>,
+) -> Result<Seen, RuntimeError> {
+    let host = host.to_string();
+    let listed = runtime.list(&[(CELL_LABEL, cell.as_str())]).await?;
+    // Another host's agent may share the engine; its containers are its own business.
+    let mine = listed.into_iter().filter(|listed| {
+        listed
+            .labels
+            .get(HOST_LABEL)
+            .is_none_or(|label| *label == host)
+    });
+    let containers = stream::iter(mine)
+        .map(|listed| async move { one(runtime, listed, known, stale).await })
+        .buffer_unordered(INSPECTIONS_AT_ONCE)
+        .try_filter_map(async |container| Ok(container))
+        .map_ok(|container| (container.id.clone(), container))
+        .try_collect()
+        .await?;
+    Ok(Seen { containers })
+}
+
+async fn one<R: Runtime>(
+    runtime: &R,
+    listed: Listed,
+    known: &BTreeMap<String, Container>,
+    stale: &BTreeSet<String>,
+) -> Result<Option<Container>, RuntimeError> {
+    match known.get(&listed.id) {
+        Some(container)
+            if container.state == listed.state
+                && container.name == listed.name
+                && !stale.contains(&listed.id) =>
+        {
+            Ok(Some(container.clone()))
+        }
+        // Gone between the two questions: as if it had not been listed.
+        Some(_) | None => runtime.inspect(&listed.id).await,
+    }
+}
+
+impl Seen {
+    /// This host's containers by attempt.
+    pub fn by_attempt(&self, cell: &CellName, host: HostId) -> BTreeMap<AttemptId, Container> {
+        self.containers
+            .values()
+            .filter_map(|container| Some((attempt_of(container, cell, host)?, container.clone())))
+            .collect()
+    }
+
+    /// Containers of no attempt that is named.
+    pub fn orphans(
+        &self,
+        cell: &CellName,
+        host: HostId,
+        named: &BTreeSet<AttemptId>,
+    ) -> Vec<Orphan> {
+        self.containers
+            .values()
+            .filter(|container| {
+                attempt_of(container, cell, host).is_none_or(|attempt| !named.contains(&attempt))
+            })
+            .map(|container| {
+                let label = |name: &str| container.labels.get(name).cloned().unwrap_or_default();
+                Orphan {
+                    container: container.id.clone(),
+                    attempt: label(ATTEMPT_LABEL).parse().ok(),
+                    task: label(TASK_LABEL),
+                    cell: label(CELL_LABEL),
+                    running: container.state == ContainerState::Running,
+                }
+            })
+            .collect()
+    }
+}
