@@ -1,7 +1,7 @@
 //! `muster agent`: the agent on a host.
 
 use super::parent;
-use crate::agent::link::{self, Identity, LinkError};
+use crate::agent::link::{self, Identity, LinkError, enrol};
 use crate::agent::{self, AgentConfig, LinkState};
 use crate::cli::failure::Failure;
 use crate::runtime::docker::DockerEngine;
@@ -112,11 +112,9 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let shutdown = parent::shutdown(args.exit_with_parent)?;
     std::fs::create_dir_all(&args.home)
         .with_context(|| format!("{} cannot be created", args.home.display()))?;
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => machine_name()?,
-    };
+    let name = host_name(&args)?;
     let identity = identity(&args, &name).await?;
+    tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
     let runtime = DockerEngine::new(&args.docker);
     let config = AgentConfig {
         host: identity.host(),
@@ -157,14 +155,7 @@ async fn identity(args: &AgentArgs, name: &str) -> anyhow::Result<Identity> {
             identity
         }
         (Err(LinkError::NotEnrolled { .. }), [token, url]) => {
-            link::enrol(url, token, name, &args.home).await?
-        }
-        (Err(LinkError::NotEnrolled { .. }), _) => {
-            return Err(Failure::untried(
-                format!("this host has not enrolled: {} holds no identity", args.home.display()),
-                "Get a token with `muster enrol-token` and start the agent once with --join TOKEN URL.",
-            )
-            .into());
+            enrol(url, token, name, &args.home).await?
         }
         (Err(error), _) => return Err(error.into()),
     };
@@ -174,11 +165,17 @@ async fn identity(args: &AgentArgs, name: &str) -> anyhow::Result<Identity> {
     }
 }
 
-/// The machine's own name.
-fn machine_name() -> anyhow::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .context("the machine's name cannot be read; give one with --name")?;
-    Ok(name.trim().to_owned())
+/// The name that was given, else the machine's.
+fn host_name(args: &AgentArgs) -> anyhow::Result<String> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_str().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(Failure::untried("this machine has no name", "Give one: --name").into());
+    }
+    Ok(name)
 }
 
 /// The id of the host whose agent has this home, if it has enrolled. For those who only ask; the agent itself reads all of
