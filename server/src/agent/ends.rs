@@ -196,7 +196,16 @@ mod tests {
                 ended.outcome, ended.signal, ended.message
             ));
         }
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        0 oom=false stopped=false: Succeeded signal=None `exited with 0`
+        1 oom=false stopped=false: Failed signal=None `exited with 1`
+        127 oom=false stopped=false: Failed signal=None `exited with 127 (the command was not found)`
+        137 oom=false stopped=false: Failed signal=Some(9) `killed by signal 9`
+        143 oom=false stopped=true: Stopped signal=Some(15) `stopped, killed by signal 15`
+        0 oom=false stopped=true: Stopped signal=None `stopped, exited with 0`
+        137 oom=true stopped=false: Failed signal=Some(9) `killed for want of memory (limit 128 MiB)`
+        0 oom=true stopped=false: Succeeded signal=None `exited with 0`
+        "#);
     }
 
     #[test]
@@ -215,6 +224,10 @@ mod tests {
         .into_iter()
         .map(|(code, message)| format!("{:?}", start_error(message, code)))
         .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        ("the container could not start: exec: \"nope\": executable file not found in $PATH", false)
+        ("the container could not start: driver failed programming external connectivity on endpoint muster-7: Bind for 127.0.0.1:8080 failed: port is already allocated", true)
+        ("the container could not start: unable to find user ada: no matching entries in passwd file", false)
+        "#);
     }
 }

@@ -168,6 +168,18 @@ mod tests {
         lines.extend(told.not_ready);
         lines.extend(facts(&config, None, None, None).not_ready);
         lines.extend(facts(&config, Some(&engine), None, Some("connection refused")).not_ready);
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        live-restore is off: containers end when the engine restarts; set "live-restore": true in daemon.json
+        the engine has no seccomp: system calls are not filtered
+        the kernel runs no AppArmor: containers have no profile
+        user namespaces are off: root in a container is root on the host, without its capabilities
+        the engine has no docker-init: orphaned processes in containers are not reaped
+        the engine cannot bound swap on this kernel
+        the disk under / cannot be seen, so none is sold; set it by --disk
+        the disk under / is nearly full
+        the disk under / is full: less than 3 % is free
+        the engine has not answered yet
+        the engine does not answer (connection refused)
+        "#);
     }
 }

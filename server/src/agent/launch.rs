@@ -144,7 +144,56 @@ mod tests {
             host_port: Some(18080),
         }];
         let spec = create_spec(&launch, &config(std::path::Path::new("/")), &engine_info());
-        insta::assert_debug_snapshot!(spec, @"");
+        insta::assert_debug_snapshot!(spec, @r#"
+        CreateSpec {
+            name: "muster-00000000-0000-0000-0000-000000000007",
+            image: "registry.example.com/shop/web@sha256:00",
+            entrypoint: None,
+            command: None,
+            env: [
+                "LOG_LEVEL=info",
+                "MUSTER_APP=shop",
+                "MUSTER_ATTEMPT=00000000-0000-0000-0000-000000000007",
+                "MUSTER_CELL=test",
+                "MUSTER_DETAIL=",
+                "MUSTER_HOST=host-1",
+                "MUSTER_JOB=web",
+                "MUSTER_STACK=prod",
+                "MUSTER_TASK=web.0",
+                "MUSTER_TASK_INDEX=0",
+            ],
+            labels: {
+                "muster.app": "shop",
+                "muster.attempt": "00000000-0000-0000-0000-000000000007",
+                "muster.cell": "test",
+                "muster.host": "00000000-0000-0000-0000-000000000001",
+                "muster.job": "web",
+                "muster.label.team": "shop",
+                "muster.task": "web.0",
+                "muster.version": "3",
+            },
+            user: None,
+            cpu_millis: 100,
+            memory_bytes: 134217728,
+            shm_bytes: 67108864,
+            gpus: 0,
+            read_only_root: true,
+            capabilities: [
+                "NET_BIND_SERVICE",
+            ],
+            ports: [
+                PortSpec {
+                    container: 8080,
+                    host: Some(
+                        18080,
+                    ),
+                },
+            ],
+            publish_address: "127.0.0.1",
+            stop_grace: 10s,
+            init: true,
+        }
+        "#);
     }
 
     #[test]

@@ -296,6 +296,12 @@ impl<R: Runtime> Agent<R> {
                 _ = facts.tick() => self.inform(),
             }
             if let Some(message) = told {
+                // What came over a connection is answered after its greeting.
+                if link_open && link.has_changed() == Ok(true) {
+                    let state = *link.borrow_and_update();
+                    self.on_link(state);
+                    self.greet();
+                }
                 self.on_message(message).await;
             }
             self.converge();
@@ -744,18 +750,20 @@ impl<R: Runtime> Agent<R> {
         sent
     }
 
-    fn tell(&mut self) {
+    /// Sends the greeting if it is due and there is room.
+    fn greet(&mut self) {
         if self.hello_due && self.link == LinkState::Up {
             let hello = FromAgent::Hello {
                 facts: Box::new(self.facts.clone()),
                 fence: self.orders.fence(),
             };
             self.hello_due = !self.send(hello);
-            if self.hello_due {
-                return;
-            }
         }
-        if self.seen.is_none() || self.first_words_missing() {
+    }
+
+    fn tell(&mut self) {
+        self.greet();
+        if self.hello_due || self.seen.is_none() || self.first_words_missing() {
             return;
         }
         let words = self.probes.words().clone();

@@ -167,6 +167,87 @@ mod tests {
         };
         // Through a value, so that maps are printed in order.
         let value = serde_json::to_value(body(&spec, 2)).unwrap();
-        insta::assert_json_snapshot!(value, @"");
+        insta::assert_json_snapshot!(value, @r#"
+        {
+          "Cmd": [
+            "serve"
+          ],
+          "Env": [
+            "A=1"
+          ],
+          "ExposedPorts": {
+            "8080/tcp": {},
+            "9090/tcp": {}
+          },
+          "Healthcheck": {
+            "Test": [
+              "NONE"
+            ]
+          },
+          "HostConfig": {
+            "CapAdd": [
+              "NET_BIND_SERVICE"
+            ],
+            "CapDrop": [
+              "ALL"
+            ],
+            "DeviceRequests": [
+              {
+                "Capabilities": [
+                  [
+                    "gpu"
+                  ]
+                ],
+                "Count": 1
+              }
+            ],
+            "Init": true,
+            "LogConfig": {
+              "Config": {
+                "max-file": "3",
+                "max-size": "10m"
+              },
+              "Type": "json-file"
+            },
+            "Memory": 134217728,
+            "MemorySwap": 134217728,
+            "NanoCpus": 2000000000,
+            "NetworkMode": "bridge",
+            "PidsLimit": 512,
+            "PortBindings": {
+              "8080/tcp": [
+                {
+                  "HostIp": "127.0.0.1",
+                  "HostPort": "18080"
+                }
+              ]
+            },
+            "Privileged": false,
+            "ReadonlyRootfs": true,
+            "RestartPolicy": {
+              "Name": "no"
+            },
+            "SecurityOpt": [
+              "no-new-privileges"
+            ],
+            "ShmSize": 67108864,
+            "Tmpfs": {
+              "/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"
+            },
+            "Ulimits": [
+              {
+                "Hard": 65536,
+                "Name": "nofile",
+                "Soft": 65536
+              }
+            ]
+          },
+          "Image": "registry.example.com/shop/web@sha256:00",
+          "Labels": {
+            "muster.cell": "test"
+          },
+          "StopTimeout": 10
+        }
+        "#);
     }
 }
