@@ -231,9 +231,7 @@ impl<R: Runtime> Agent<R> {
             usage: Before::new(),
             reading: false,
             facts,
-            link: LinkState::Down {
-                why: "it has not connected yet".to_owned(),
-            },
+            link: LinkState::Down { why: "it has not connected yet".to_owned() },
             hello_due: false,
             complete_due: false,
             hold_until: None,
