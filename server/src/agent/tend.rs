@@ -231,7 +231,9 @@ impl<R: Runtime> Agent<R> {
             usage: Before::new(),
             reading: false,
             facts,
-            link: LinkState::Down { why: "it has not connected yet".to_owned() },
+            link: LinkState::Down {
+                why: "it has not connected yet".to_owned(),
+            },
             hello_due: false,
             complete_due: false,
             hold_until: None,
@@ -295,8 +297,8 @@ impl<R: Runtime> Agent<R> {
             }
             if let Some(message) = told {
                 // What came over a connection is answered after its greeting.
-                if link_open && link.has_changed() == Ok(true) {
-                    let state = *link.borrow_and_update();
+                if link_open && link.has_changed().unwrap_or(false) {
+                    let state = link.borrow_and_update().clone();
                     self.on_link(state);
                     self.greet();
                 }

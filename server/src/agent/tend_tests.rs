@@ -472,7 +472,12 @@ async fn each_connection_begins_with_a_greeting_and_all_there_is() {
     rig.assign(runs(0..1)).await;
     rig.until("it runs", |rig| rig.runs(0)).await;
     let agent = rig.agent.as_ref().unwrap();
-    agent.link.send(LinkState::Down { why: "a test".to_owned() }).unwrap();
+    agent
+        .link
+        .send(LinkState::Down {
+            why: "a test".to_owned(),
+        })
+        .unwrap();
     rig.idle(Duration::from_millis(300)).await;
     (rig.facts, rig.last_complete) = (None, None);
     rig.idle(Duration::from_millis(300)).await;
