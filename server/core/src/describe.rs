@@ -316,7 +316,7 @@ fn orphans_sentence(host: &str, orphans: &[Orphan]) -> String {
 fn plan_sentence(plan: &Plan) -> String {
     let changes = u64::try_from(plan.changes.len()).unwrap_or(u64::MAX);
     let mut text = format!(
-        "plan {} for revision {} ({}): {} changed, {} started, {} stopped",
+        "plan {} for revision {} ({}): {} to change, {} to start, {} to stop",
         short(plan.id.as_str()),
         short(plan.revision.commit.as_str()),
         plan.revision.subject,

@@ -174,7 +174,8 @@ impl Sessions {
         id
     }
 
-    fn name_of(&self, id: &str, now: Timestamp) -> Option<String> {
+    /// Whose session it is, while it lasts.
+    pub fn name_of(&self, id: &str, now: Timestamp) -> Option<String> {
         self.with(|open| {
             let session = open.get(&hash(id))?;
             (session.expires_at > now).then(|| session.name.clone())

@@ -10,13 +10,16 @@ use std::time::Duration;
 /// A person who types fast is not asked for after each letter.
 const TYPING: Duration = Duration::from_millis(180);
 
+/// Goes to an address.
+type Go = Box<dyn Fn(&str)>;
+
 /// The filters of the address, and the way to change them.
 #[derive(Clone, Copy)]
 pub struct InAddress {
     /// What they are.
     pub now: Memo<Filters>,
     path: Memo<String>,
-    go: StoredValue<Box<dyn Fn(&str)>, LocalStorage>,
+    go: StoredValue<Go, LocalStorage>,
 }
 
 /// The filters of this page's address.

@@ -17,8 +17,11 @@ pub enum Panel {
     Alerts,
 }
 
+/// Keys that do the same, or are pressed one after the other, and what they do.
+type Key = (&'static [&'static str], &'static str);
+
 /// The keys and what they do.
-const KEYS: [(&str, &[(&[&str], &str)]); 3] = [
+const KEYS: [(&str, &[Key]); 3] = [
     (
         "Go to",
         &[

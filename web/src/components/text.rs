@@ -27,7 +27,7 @@ pub fn maybe_time(at: Option<Timestamp>) -> AnyView {
 pub fn rich(sentence: &str) -> AnyView {
     // Every second part stands between two backticks; a last one without its partner is kept as it is.
     let parts: Vec<&str> = sentence.split('`').collect();
-    if parts.len() < 3 || parts.len() % 2 == 0 {
+    if parts.len() < 3 || parts.len().is_multiple_of(2) {
         return sentence.to_owned().into_any();
     }
     parts

@@ -77,7 +77,7 @@ fn head(detail: &TaskDetail) -> AnyView {
     let next = task.not_before.map(|at| {
         view! {
             <span class="reason">
-                {move || if at > clock.now() { format!("Next attempt {}", format::ago(at, clock.now())) } else { String::new() }}
+                {move || if at > clock.now() { format!("Next attempt in {}", format::between(clock.now(), at)) } else { String::new() }}
             </span>
         }
     });

@@ -5,16 +5,13 @@ use crate::runtime::{CreateSpec, RuntimeError};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, PortBinding,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::CreateContainerOptions;
 use std::collections::HashMap;
 
 /// Enough for a busy service with a thread for each connection, and far from what a fork bomb needs to hurt the host.
 const PIDS_LIMIT: i64 = 512;
-/// Open files: what common servers ask for; the kernel's default of 1,024 is too few for them, and no bound would let one
-/// container exhaust the host's table.
-const OPEN_FILES: i64 = 65_536;
 /// `/tmp` of a container with a read-only root; it counts against the container's memory.
 const TMP_OPTIONS: &str = "rw,noexec,nosuid,nodev,size=64m,mode=1777";
 /// Logs stay readable and cannot fill the host's disk: 30 MB a container at most.
@@ -105,11 +102,6 @@ fn host_config(spec: &CreateSpec, engine_cpus: u32) -> HostConfig {
         memory_swap: Some(memory),
         pids_limit: Some(PIDS_LIMIT),
         shm_size: i64::try_from(spec.shm_bytes).ok().filter(|size| *size > 0),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(OPEN_FILES),
-            hard: Some(OPEN_FILES),
-        }]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: (!spec.capabilities.is_empty()).then(|| spec.capabilities.clone()),

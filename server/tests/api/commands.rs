@@ -1,0 +1,120 @@
+//! Commands, and their being done once.
+
+use crate::cell::MemoryCell;
+use crate::http::{post, problem, request, send, text, with};
+use axum::http::StatusCode;
+use muster_core::decide::Command;
+use muster_schemas::state::Actor;
+use serde_json::json;
+
+const STOP: &str = "/api/v1/tasks/web.0/stop";
+
+#[tokio::test]
+async fn a_stop_is_given_in_the_caller_s_name() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let response = send(&state, post(STOP, &json!({"reason": " it hangs "}))).await;
+    let (status, _, answer) = text(response).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(answer.contains("\"seq\":101"), "{answer}");
+    let commands = cell.commands.lock().expect("the commands").clone();
+    assert_eq!(
+        commands,
+        [(
+            Command::StopTask {
+                task: "web.0".parse().expect("a task"),
+                reason: "it hangs".to_owned()
+            },
+            Actor::Person("admin".to_owned())
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_key_is_answered_the_same() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let stop = |key: &str, reason: &str| {
+        with(
+            post(STOP, &json!({"reason": reason})),
+            "idempotency-key",
+            key,
+        )
+    };
+    // At the same time, and again later.
+    let (first, second) = tokio::join!(
+        send(&state, stop("k1", "it hangs")),
+        send(&state, stop("k1", "it hangs"))
+    );
+    let (first, second) = (text(first).await.2, text(second).await.2);
+    assert_eq!(first, second);
+    assert_eq!(
+        text(send(&state, stop("k1", "it hangs")).await).await.2,
+        first
+    );
+    assert_eq!(cell.commands.lock().expect("the commands").len(), 1);
+
+    let other = problem(send(&state, stop("k1", "another reason")).await).await;
+    assert_eq!(other, (422, "idempotency-key-reused".to_owned()));
+    assert_eq!(
+        send(&state, stop("k2", "it hangs")).await.status(),
+        StatusCode::OK
+    );
+    assert_eq!(cell.commands.lock().expect("the commands").len(), 2);
+    let empty = problem(send(&state, stop("", "it hangs")).await).await;
+    assert_eq!(empty, (400, "bad-idempotency-key".to_owned()));
+}
+
+#[tokio::test]
+async fn a_command_that_was_refused_can_be_repeated() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    for _ in 0..2 {
+        let stop = with(
+            post("/api/v1/tasks/web.1/stop", &json!({"reason": "it hangs"})),
+            "idempotency-key",
+            "k1",
+        );
+        assert_eq!(
+            problem(send(&state, stop).await).await,
+            (404, "not-found".to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reason_is_required() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    for (reason, code) in [
+        (" ".to_owned(), "reason-missing"),
+        ("x".repeat(1001), "reason-too-long"),
+    ] {
+        for path in [STOP, "/api/v1/down"] {
+            let answer = problem(send(&state, post(path, &json!({"reason": reason}))).await).await;
+            assert_eq!(answer, (400, code.to_owned()));
+        }
+    }
+    assert!(cell.commands.lock().expect("the commands").is_empty());
+}
+
+#[tokio::test]
+async fn the_other_commands_reach_the_cell() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let down = send(
+        &state,
+        post("/api/v1/down", &json!({"reason": "moving house"})),
+    )
+    .await;
+    assert_eq!(down.status(), StatusCode::OK);
+    assert_eq!(
+        cell.commands.lock().expect("the commands")[0].0,
+        Command::TakeDown {
+            reason: "moving house".to_owned()
+        }
+    );
+    let (status, _, token) = text(send(&state, request("POST", "/api/v1/enrolments")).await).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(token.contains("minted for admin"), "{token}");
+}

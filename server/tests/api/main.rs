@@ -1,0 +1,9 @@
+//! The API over a cell in memory: routes, auth, errors, the watch, logs, metrics, and the server around them.
+
+mod cell;
+mod commands;
+mod http;
+mod logs;
+mod routes;
+mod sessions;
+mod watch;
