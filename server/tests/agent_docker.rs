@@ -233,7 +233,7 @@ async fn ends_are_told_as_they_were() {
     let good = shell(0, "exit 0");
     let bad = shell(1, "exit 7");
     let killed = shell(2, "kill -9 $$");
-    let mut greedy = shell(3, "x=$(tail /dev/zero); echo $x");
+    let mut greedy = shell(3, "exec tail /dev/zero");
     greedy.resources.memory = Bytes::mib(16);
     let mut nameless = launch(&image("web:1"), 4);
     nameless.entrypoint = Some(vec!["/bin/nothing-of-this-name".into()]);
