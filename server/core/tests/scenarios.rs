@@ -321,7 +321,11 @@ fn a_crash_loop_backs_off_and_is_named() {
         world.agents();
     }
     assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-    assert!(world.task(&"web.0".parse().unwrap()).in_crash_loop());
+    assert!(
+        world
+            .fleet
+            .in_crash_loop(world.task(&"web.0".parse().unwrap()), world.now)
+    );
     let named = world.events(|event| match event {
         Event::TaskQueued {
             reason: QueueReason::CrashLoop { failures, .. },

@@ -186,7 +186,9 @@ fn read(fleet: &Fleet, now: Timestamp) {
     let all_tasks = || fleet.jobs.values().flat_map(|job| job.tasks.values());
     set(
         "muster_crash_loops",
-        all_tasks().filter(|task| task.in_crash_loop()).count(),
+        all_tasks()
+            .filter(|task| fleet.in_crash_loop(task, now))
+            .count(),
     );
     set(
         "muster_orphans",

@@ -135,7 +135,9 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     };
     let (to_control, out) = mpsc::channel(FRAMES);
     let (inn, from_control) = mpsc::channel(FRAMES);
-    let (state, link) = watch::channel(LinkState::Down { why: "it has not connected yet".to_owned() });
+    let (state, link) = watch::channel(LinkState::Down {
+        why: "it has not connected yet".to_owned(),
+    });
     let linked = tokio::spawn(link::run(identity, out, inn, state, shutdown.clone()));
     agent::run(config, runtime, to_control, from_control, link, shutdown).await?;
     linked.await?;

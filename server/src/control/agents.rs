@@ -33,8 +33,16 @@ impl Control for ControlHandle {
     ) -> BoxFuture<'_, Result<watch::Receiver<Option<Arc<Assignments>>>, String>> {
         Box::pin(async move {
             self.note_heard(host);
-            self.take(Input::Connected { host, facts: Box::new(facts) }).await.map_err(|error| error.to_string())?;
-            let own = self.read(|fleet| Fence { epoch: fleet.epoch, seq: fleet.seq });
+            self.take(Input::Connected {
+                host,
+                facts: Box::new(facts),
+            })
+            .await
+            .map_err(|error| error.to_string())?;
+            let own = self.read(|fleet| Fence {
+                epoch: fleet.epoch,
+                seq: fleet.seq,
+            });
             if !own.may_follow(fence) {
                 self.tell_fenced(host, own, fence);
             }
@@ -44,7 +52,13 @@ impl Control for ControlHandle {
 
     fn reported(&self, host: HostId, report: Report) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Err(error) = self.take(Input::Report { host, report: Box::new(report) }).await {
+            if let Err(error) = self
+                .take(Input::Report {
+                    host,
+                    report: Box::new(report),
+                })
+                .await
+            {
                 tracing::warn!(%host, %error, "a host's report was not taken");
             }
         })
@@ -52,7 +66,13 @@ impl Control for ControlHandle {
 
     fn facts(&self, host: HostId, facts: HostFacts) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Err(error) = self.take(Input::Facts { host, facts: Box::new(facts) }).await {
+            if let Err(error) = self
+                .take(Input::Facts {
+                    host,
+                    facts: Box::new(facts),
+                })
+                .await
+            {
                 tracing::warn!(%host, %error, "a host's facts were not taken");
             }
         })

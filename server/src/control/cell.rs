@@ -44,7 +44,11 @@ impl Cell for RunningCell {
 
     fn records_after(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Record>, String>> {
         Box::pin(async move {
-            self.control.journal().records(after, limit).await.map_err(|error| error.to_string())
+            self.control
+                .journal()
+                .records(after, limit)
+                .await
+                .map_err(|error| error.to_string())
         })
     }
 
@@ -62,11 +66,18 @@ impl Cell for RunningCell {
             limit: query.limit,
         };
         Box::pin(async move {
-            self.control.journal().find(&filter).await.map_err(|error| error.to_string())
+            self.control
+                .journal()
+                .find(&filter)
+                .await
+                .map_err(|error| error.to_string())
         })
     }
 
-    fn finished_tasks(&self, query: TaskHistoryQuery) -> BoxFuture<'_, Result<List<TaskView>, String>> {
+    fn finished_tasks(
+        &self,
+        query: TaskHistoryQuery,
+    ) -> BoxFuture<'_, Result<List<TaskView>, String>> {
         let filter = HistoryFilter {
             job: query.job,
             task: query.task,
@@ -80,21 +91,28 @@ impl Cell for RunningCell {
                 .finished_tasks(&filter, query.cursor.as_deref(), query.limit)
                 .await
                 .map_err(|error| error.to_string())?;
-            Ok(List { items: page.tasks, next: page.next, total: page.total })
+            Ok(List {
+                items: page.tasks,
+                next: page.next,
+                total: page.total,
+            })
         })
     }
 
     fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>> {
         Box::pin(async move {
-            self.control.command(command, actor).await.map_err(|error| match error {
-                CommandError::Refused(refusal @ (Refusal::UnknownTask(_) | Refusal::UnknownHost(_))) => {
-                    CommandFault::NotFound(refusal.to_string())
-                }
-                CommandError::Refused(refusal @ (Refusal::NothingToStop { .. } | Refusal::BadHostName(_))) => {
-                    CommandFault::Conflict(refusal.to_string())
-                }
-                CommandError::Ended => CommandFault::Unavailable(error.to_string()),
-            })
+            self.control
+                .command(command, actor)
+                .await
+                .map_err(|error| match error {
+                    CommandError::Refused(
+                        refusal @ (Refusal::UnknownTask(_) | Refusal::UnknownHost(_)),
+                    ) => CommandFault::NotFound(refusal.to_string()),
+                    CommandError::Refused(
+                        refusal @ (Refusal::NothingToStop { .. } | Refusal::BadHostName(_)),
+                    ) => CommandFault::Conflict(refusal.to_string()),
+                    CommandError::Ended => CommandFault::Unavailable(error.to_string()),
+                })
         })
     }
 
@@ -104,7 +122,11 @@ impl Cell for RunningCell {
 
     fn mint_token(&self, by: String) -> BoxFuture<'_, Result<EnrolmentToken, String>> {
         Box::pin(async move {
-            let token = self.hub.mint_token(&by).await.map_err(|error| error.to_string())?;
+            let token = self
+                .hub
+                .mint_token(&by)
+                .await
+                .map_err(|error| error.to_string())?;
             Ok(EnrolmentToken {
                 token: token.token,
                 url: self.agent_url.clone(),
@@ -117,7 +139,13 @@ impl Cell for RunningCell {
         Box::pin(async move {
             let mut lines = self
                 .hub
-                .log(query.host, query.attempt, query.follow, query.tail, query.since)
+                .log(
+                    query.host,
+                    query.attempt,
+                    query.follow,
+                    query.tail,
+                    query.since,
+                )
                 .await
                 .map_err(|error| match error {
                     LogError::NotConnected { .. } => LogFault::NotConnected(error.to_string()),
@@ -161,6 +189,9 @@ impl Cell for RunningCell {
     }
 
     fn health(&self) -> Health {
-        Health { journal: None, loop_silent_secs: self.control.seconds_since_beat() }
+        Health {
+            journal: None,
+            loop_silent_secs: self.control.seconds_since_beat(),
+        }
     }
 }

@@ -49,12 +49,17 @@ pub struct ServeConfig {
 /// What kept it from starting, or made it end: an address that is taken, a journal that is damaged or cannot be written.
 pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let home = &config.home;
-    std::fs::create_dir_all(home).with_context(|| format!("{} cannot be created", home.display()))?;
+    std::fs::create_dir_all(home)
+        .with_context(|| format!("{} cannot be created", home.display()))?;
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
     let api_listener = listen(config.listen, "--listen").await?;
     let agent_listener = listen(config.agent_listen, "--agent-listen").await?;
-    let token = api::auth::load_or_create_token(home)
-        .with_context(|| format!("the API's token in {} cannot be read or created", home.display()))?;
+    let token = api::auth::load_or_create_token(home).with_context(|| {
+        format!(
+            "the API's token in {} cannot be read or created",
+            home.display()
+        )
+    })?;
     let opened = Journal::open(&home.join("journal.db")).await?;
 
     let remote = Remote {
@@ -75,9 +80,16 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
 
     let mut names = AuthoritySettings::default().names;
     names.push(config.agent_listen.ip().to_string());
-    let settings = AuthoritySettings { names, ..AuthoritySettings::default() };
+    let settings = AuthoritySettings {
+        names,
+        ..AuthoritySettings::default()
+    };
     let authority = Authority::open(&home.join("pki"), settings)?;
-    let hub = Hub::new(Arc::new(control.clone()), authority, CellName::from(config.cell.as_str()));
+    let hub = Hub::new(
+        Arc::new(control.clone()),
+        authority,
+        CellName::from(config.cell.as_str()),
+    );
 
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
@@ -121,7 +133,11 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     others.spawn(hub.serve_on(agent_listener, shutdown.clone()));
     {
         let shutdown = shutdown.clone();
-        others.spawn(async move { api::serve(api_listener, state, shutdown).await.context("the API ended") });
+        others.spawn(async move {
+            api::serve(api_listener, state, shutdown)
+                .await
+                .context("the API ended")
+        });
     }
     let mut failure: Option<anyhow::Error> = None;
     loop {
@@ -156,7 +172,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
 }
 
 async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be listened on; choose another address with {option}"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{address} cannot be listened on; choose another address with {option}")
+    })
 }

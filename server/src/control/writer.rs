@@ -277,13 +277,10 @@ fn send_assignments(handle: &ControlHandle, hosts: &BTreeSet<HostId>) {
     }
 }
 
-fn answer_all(
-    answers: Vec<(
-        oneshot::Sender<Result<(Answer, u64), Refusal>>,
-        Result<Answer, Refusal>,
-    )>,
-    seq: u64,
-) {
+/// Somebody who waits for an answer.
+type Waiting = oneshot::Sender<Result<(Answer, u64), Refusal>>;
+
+fn answer_all(answers: Vec<(Waiting, Result<Answer, Refusal>)>, seq: u64) {
     for (waiting, answer) in answers {
         // Who no longer waits need not be told.
         let _ = waiting.send(answer.map(|answer| (answer, seq)));

@@ -12,6 +12,9 @@ use muster_schemas::state::{Ended, FinishReason, Outcome, Phase, QueueReason, St
 /// moment.
 pub const CRASH_LOOP_FAILURES: u32 = 3;
 
+/// A task that has been healthy for so long is no more said to be in a crash loop.
+pub const CRASH_LOOP_OVER: SignedDuration = SignedDuration::from_secs(30);
+
 /// An attempt that ran for so long was no short one: the count of failures, and with it the delay, begins anew. (Titus and
 /// Kubernetes reset after 5 and 10 minutes.)
 pub const QUIET_SECS: i64 = 300;

@@ -88,7 +88,12 @@ pub(super) fn report(draft: &mut Draft<'_>, host: HostId, report: Report) -> Res
     known(draft.fleet, host)?;
     let actor = agent(draft.fleet, host);
     // A host that was taken for unreachable because this process itself stood still is heard again on the same connection.
-    if draft.fleet.hosts.get(&host).is_some_and(|host| !host.connected && host.facts.is_some()) {
+    if draft
+        .fleet
+        .hosts
+        .get(&host)
+        .is_some_and(|host| !host.connected && host.facts.is_some())
+    {
         draft.say(actor.clone(), Event::HostConnected { host });
     }
     for status in &report.attempts {

@@ -139,6 +139,17 @@ impl Fleet {
         })
     }
 
+    /// Whether a task's attempts keep ending soon after they start. It is over once an attempt has been healthy for
+    /// [`CRASH_LOOP_OVER`](crate::decide::lifecycle::CRASH_LOOP_OVER), although the next delay still remembers it.
+    pub fn in_crash_loop(&self, task: &Task, now: Timestamp) -> bool {
+        use crate::decide::lifecycle::{CRASH_LOOP_FAILURES, CRASH_LOOP_OVER};
+        let is_over = self
+            .current_attempt(task)
+            .and_then(|attempt| attempt.healthy_since)
+            .is_some_and(|since| now.duration_since(since) >= CRASH_LOOP_OVER);
+        !task.is_finished() && task.failures >= CRASH_LOOP_FAILURES && !is_over
+    }
+
     /// Whether a task's host is connected; true where it has none.
     pub fn is_reachable(&self, task: &Task) -> bool {
         self.current_attempt(task).is_none_or(|attempt| {

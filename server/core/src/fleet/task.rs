@@ -68,9 +68,4 @@ impl Task {
     pub fn is_queued(&self) -> bool {
         matches!(self.phase, TaskPhase::Queued { .. })
     }
-
-    /// Whether its attempts keep ending soon after they start.
-    pub fn in_crash_loop(&self) -> bool {
-        !self.is_finished() && self.failures >= crate::decide::lifecycle::CRASH_LOOP_FAILURES
-    }
 }

@@ -148,11 +148,11 @@ impl TaskFilter {
     }
 
     /// Whether a task, whose job matches, is in the list.
-    pub fn matches(&self, fleet: &Fleet, job: &Job, task: &Task) -> bool {
+    pub fn matches(&self, fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> bool {
         if !(self.state.is_empty() || self.state.contains(&fleet.task_state(task)))
             || !(self.healthy.is_empty() || self.healthy.contains(&fleet.is_healthy(task)))
             || !(self.reachable.is_empty() || self.reachable.contains(&fleet.is_reachable(task)))
-            || !any(&self.crash_loop, &task.in_crash_loop())
+            || !any(&self.crash_loop, &fleet.in_crash_loop(task, now))
         {
             return false;
         }

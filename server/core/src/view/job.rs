@@ -94,7 +94,7 @@ impl<'a> JobTally<'a> {
                         .is_some_and(|since| now.duration_since(since) >= settle.signed());
                 tally.settled += u64::from(settled);
             }
-            if task.in_crash_loop() {
+            if fleet.in_crash_loop(task, now) {
                 tally.crash_loops += 1;
                 tally.first_crash_loop.get_or_insert(task);
             }
@@ -348,11 +348,11 @@ fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -
     };
     // A new task that cannot come up holds the rollout; of several, one that needs a person comes first.
     let stuck = new_tasks()
-        .find(|task| task.in_crash_loop())
+        .find(|task| fleet.in_crash_loop(task, now))
         .or_else(|| new_tasks().find(|task| task.is_queued() && task.blocked.is_some()))
         .or_else(|| new_tasks().find(|task| !fleet.is_healthy(task)));
     if let Some(task) = stuck {
-        let what = if task.in_crash_loop() {
+        let what = if fleet.in_crash_loop(task, now) {
             "to leave its crash loop"
         } else if task.is_queued() {
             "to be placed"

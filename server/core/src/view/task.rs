@@ -17,7 +17,7 @@ pub fn tasks(fleet: &Fleet, filter: &TaskFilter, page: &Page, now: Timestamp) ->
             .values()
             .filter(|job| filter.matches_job(job))
             .flat_map(|job| job.tasks.values().map(move |task| (job, task)))
-            .filter(|(job, task)| filter.matches(fleet, job, task)),
+            .filter(|(job, task)| filter.matches(fleet, job, task, now)),
         page.limit,
         |(_, task)| after.as_ref().is_none_or(|after| task.id > *after),
         |(_, task)| task.id.to_string(),
@@ -47,7 +47,7 @@ pub fn task_view(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> TaskV
         reason: reason(fleet, task, now),
         healthy: fleet.is_healthy(task),
         reachable: fleet.is_reachable(task),
-        crash_loop: task.in_crash_loop(),
+        crash_loop: fleet.in_crash_loop(task, now),
         failures: task.failures,
         not_before: not_before.filter(|not_before| *not_before > now),
         host: placed.map(|attempt| host_name(fleet, attempt)),
