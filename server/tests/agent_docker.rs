@@ -385,6 +385,9 @@ async fn an_image_is_pulled_when_it_is_not_here() {
     rig.assign(vec![run_item(&launch)]).await;
     let ended = rig.end_of(&launch).await;
     assert_eq!(ended.outcome, Outcome::Succeeded, "{ended:?}");
+    // Once its container is gone the image can go.
+    drop(rig);
+    docker(&["rmi", &digest]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
