@@ -187,12 +187,13 @@ impl Cell for RunningCell {
             repository: info.repository.clone(),
             branch: info.branch.clone(),
             repository_read_at: *self.repository_read_at.borrow(),
+            journal_trouble: self.control.journal_trouble(),
         }
     }
 
     fn health(&self) -> Health {
         Health {
-            journal: None,
+            journal: self.control.journal_trouble(),
             loop_silent_secs: self.control.seconds_since_beat(),
         }
     }

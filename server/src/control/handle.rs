@@ -47,9 +47,12 @@ pub enum CommandError {
     Ended,
 }
 
+/// Who waits for an answer: it comes with the journal's sequence number once all that it led to is durable.
+pub(super) type Waiting = oneshot::Sender<Result<(Answer, u64), Refusal>>;
+
 pub(super) struct Message {
     pub(super) input: Input,
-    pub(super) answer: Option<oneshot::Sender<Result<(Answer, u64), Refusal>>>,
+    pub(super) answer: Option<Waiting>,
 }
 
 /// The way to the control loop, and what it shows. Cheap to clone.
@@ -71,6 +74,8 @@ pub(super) struct Shared {
     pub(super) applied: watch::Sender<Option<CommitId>>,
     pub(super) refresh: Arc<Notify>,
     pub(super) beat: Mutex<Instant>,
+    /// What a check of the whole journal found wrong.
+    pub(super) journal_trouble: Mutex<Option<String>>,
 }
 
 impl ControlHandle {
@@ -97,6 +102,7 @@ impl ControlHandle {
             applied,
             refresh: Arc::new(Notify::new()),
             beat: Mutex::new(Instant::now()),
+            journal_trouble: Mutex::default(),
         };
         (
             Self {
@@ -158,6 +164,15 @@ impl ControlHandle {
         &self.shared.journal
     }
 
+    /// What is wrong with the journal, if the check of all of it found something.
+    pub fn journal_trouble(&self) -> Option<String> {
+        self.shared
+            .journal_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Wakes the reading of the repository.
     pub fn refresh(&self) {
         self.shared.refresh.notify_one();
@@ -190,12 +205,13 @@ impl ControlHandle {
 
     /// What a host is to do, at once and on every change.
     pub(super) fn assignments_of(&self, host: HostId) -> watch::Receiver<Option<Arc<Assignments>>> {
-        let now = Arc::new(self.read(|fleet| assignments(fleet, host)));
         let mut senders = self
             .shared
             .assignments
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, as the loop does when it sends: else what is read here could take the place of newer ones.
+        let now = Arc::new(self.read(|fleet| assignments(fleet, host)));
         let sender = senders
             .entry(host)
             .or_insert_with(|| watch::Sender::new(None));

@@ -10,10 +10,12 @@ mod cell;
 mod handle;
 mod process;
 mod revisions;
+mod verification;
 mod writer;
 
 pub use cell::RunningCell;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
 pub use process::{ServeConfig, serve};
 pub use revisions::follow_repository;
+pub use verification::verify_journal;
 pub use writer::{ControlError, Started, run, start};

@@ -2,7 +2,7 @@
 
 use super::cell::RunningCell;
 use super::handle::ServeInfo;
-use super::{follow_repository, run, start};
+use super::{follow_repository, run, start, verify_journal};
 use crate::api;
 use crate::git::{Poller, Remote};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
@@ -114,6 +114,14 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         cell = config.cell, listen = %config.listen, agents = %config.agent_listen,
         repository = control.info().repository, branch = config.branch, "the control plane leads"
     );
+
+    // A start checks the journal from its newest snapshot on; the rest is checked while the fleet is already looked after.
+    {
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.run_until_cancelled(verify_journal(&control)).await;
+        });
+    }
 
     // The loop ends last, so that what the others still say is durable; when it fails, all end.
     let last = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! The loop itself: take inputs, decide, append, show.
 
-use super::handle::{ControlHandle, Message, ServeInfo};
+use super::handle::{ControlHandle, Message, ServeInfo, Waiting};
 use crate::journal::{Journal, JournalError, Opened};
 use jiff::Timestamp;
 use muster_core::assign::assignments;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -50,6 +50,18 @@ pub enum ControlError {
         /// What is wrong.
         why: String,
     },
+}
+
+/// Where the loop makes its records durable: the journal, or what stands in for it in a test that holds a write up.
+pub(super) trait Append: Sync {
+    /// Returns once the records are durable, all of them or none.
+    fn append(&self, records: &[Record]) -> impl Future<Output = Result<(), JournalError>> + Send;
+}
+
+impl Append for Journal {
+    async fn append(&self, records: &[Record]) -> Result<(), JournalError> {
+        Journal::append(self, records).await
+    }
 }
 
 /// A loop that is ready to run.
@@ -126,6 +138,15 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
 ///
 /// The journal's error; the process has to end then, since what was decided is not durable.
 pub async fn run(started: Started, shutdown: CancellationToken) -> Result<(), ControlError> {
+    let journal = started.handle.journal().clone();
+    run_on(&journal, started, shutdown).await
+}
+
+async fn run_on(
+    journal: &impl Append,
+    started: Started,
+    shutdown: CancellationToken,
+) -> Result<(), ControlError> {
     let Started {
         handle,
         mut fleet,
@@ -166,7 +187,7 @@ pub async fn run(started: Started, shutdown: CancellationToken) -> Result<(), Co
         }
         due = settle(&mut draft);
         let records = draft.into_records();
-        show(&handle, &records).await?;
+        show(journal, &handle, &records).await?;
         answer_all(answers, fleet.seq);
         if fleet.seq >= snapshot_at + SNAPSHOT_EVERY {
             snapshot_at = fleet.seq;
@@ -193,13 +214,17 @@ fn settle(draft: &mut Draft<'_>) -> Option<Timestamp> {
 
 /// Appends the records, and when they are durable shows them to readers, agents and watchers, in this order: whoever hears
 /// of an event can see it in the fleet.
-async fn show(handle: &ControlHandle, records: &[Record]) -> Result<(), ControlError> {
+async fn show(
+    journal: &impl Append,
+    handle: &ControlHandle,
+    records: &[Record],
+) -> Result<(), ControlError> {
     if records.is_empty() {
         return Ok(());
     }
     let shared = &handle.shared;
     let started = Instant::now();
-    shared.journal.append(records).await?;
+    journal.append(records).await?;
     metrics::histogram!("muster_journal_append_seconds").record(started.elapsed().as_secs_f64());
     let mut touched = BTreeSet::new();
     let mut finished = Vec::new();
@@ -302,9 +327,6 @@ fn send_assignments(handle: &ControlHandle, hosts: &BTreeSet<HostId>) {
     }
 }
 
-/// Somebody who waits for an answer.
-type Waiting = oneshot::Sender<Result<(Answer, u64), Refusal>>;
-
 fn answer_all(answers: Vec<(Waiting, Result<Answer, Refusal>)>, seq: u64) {
     for (waiting, answer) in answers {
         // Who no longer waits need not be told.
@@ -347,3 +369,7 @@ async fn save_snapshot(journal: &Journal, fleet: &Fleet) {
         Err(error) => tracing::error!(%error, "the fleet cannot be written as JSON"),
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

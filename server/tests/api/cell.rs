@@ -312,6 +312,7 @@ impl Cell for MemoryCell {
             repository: "https://me:secret@git.example.com/specs.git".to_owned(),
             branch: "main".to_owned(),
             repository_read_at: None,
+            journal_trouble: None,
         }
     }
 

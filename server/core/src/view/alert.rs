@@ -17,9 +17,11 @@ pub const BLOCKED_ALERT_SECS: i64 = 30;
 /// After a leadership each agent has to connect again; until so long after it a host that has not done so is no alert.
 const RECONNECT_GRACE_SECS: i64 = 30;
 
-/// What needs somebody's eye, worst first; of the same urgency, what concerns the whole cell comes first.
-pub fn alerts(fleet: &Fleet, now: Timestamp) -> Vec<Alert> {
+/// What needs somebody's eye, worst first; of the same urgency, what concerns the whole cell comes first. What is wrong with
+/// the journal cannot stand in the fleet, which is a fold over it, so it is told here.
+pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> Vec<Alert> {
     let mut alerts = Vec::new();
+    journal(journal_trouble, &mut alerts);
     repository(fleet, &mut alerts);
     held_plan(fleet, &mut alerts);
     for host in fleet.hosts.values() {
@@ -44,6 +46,18 @@ pub fn alerts(fleet: &Fleet, now: Timestamp) -> Vec<Alert> {
         });
     }
     alerts
+}
+
+fn journal(trouble: Option<&str>, alerts: &mut Vec<Alert>) {
+    if let Some(trouble) = trouble {
+        alerts.push(Alert {
+            severity: Severity::Page,
+            code: "journal-damaged".to_owned(),
+            message: format!("The check of the whole journal failed: {trouble}."),
+            link: "/fleet".to_owned(),
+            since: None,
+        });
+    }
 }
 
 fn repository(fleet: &Fleet, alerts: &mut Vec<Alert>) {

@@ -21,6 +21,8 @@ pub struct Serving {
     pub branch: String,
     /// When the repository was last read successfully.
     pub repository_read_at: Option<Timestamp>,
+    /// What a check of the whole journal found wrong.
+    pub journal_trouble: Option<String>,
 }
 
 /// No tasks in each of the six states, to be counted up.
@@ -74,7 +76,7 @@ pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView
         repository_read_at: serving.repository_read_at,
         held_plan: fleet.held_plan().map(|entry| entry.plan.id.to_string()),
         down: fleet.down,
-        alerts: alerts(fleet, now),
+        alerts: alerts(fleet, serving.journal_trouble.as_deref(), now),
         refused: fleet.refused.clone(),
         jobs: count(fleet.jobs.len()),
         tasks,

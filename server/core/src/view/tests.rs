@@ -270,6 +270,7 @@ fn a_healthy_service_looks_so() {
         repository: "https://user:secret@git.example.com/specs.git".to_owned(),
         branch: "main".to_owned(),
         repository_read_at: Some(start()),
+        journal_trouble: None,
     };
     let job = &story.fleet.jobs[&JobId::from("web")];
     insta::assert_json_snapshot!("fleet", fleet_view(&story.fleet, &serving, story.now));
@@ -461,7 +462,7 @@ fn a_version_that_replaces_nothing_leaves_tasks_current() {
 fn each_trouble_has_its_alert() {
     let (mut story, host, attempts) = two_healthy();
     story.wait(60);
-    assert_eq!(alerts(&story.fleet, story.now), []);
+    assert_eq!(alerts(&story.fleet, None, story.now), []);
     story.say(Event::RepositoryTroubled {
         trouble: RepositoryTrouble::Unreachable {
             message: "connection refused".to_owned(),
@@ -514,7 +515,7 @@ fn each_trouble_has_its_alert() {
         }],
     });
     story.wait(31);
-    insta::assert_json_snapshot!("alerts", alerts(&story.fleet, story.now));
+    insta::assert_json_snapshot!("alerts", alerts(&story.fleet, None, story.now));
 }
 
 #[test]
@@ -526,7 +527,7 @@ fn a_new_leader_gives_hosts_time_to_connect() {
         version: "0.1.0".to_owned(),
     });
     let unreachable = |story: &Story| {
-        alerts(&story.fleet, story.now)
+        alerts(&story.fleet, None, story.now)
             .iter()
             .any(|alert| alert.code == "host-unreachable")
     };
@@ -543,7 +544,7 @@ fn alerts_are_bounded() {
         story.say(Event::HostUnreachable { host });
     }
     story.wait(60);
-    let alerts = alerts(&story.fleet, story.now);
+    let alerts = alerts(&story.fleet, None, story.now);
     assert_eq!(alerts.len(), MAX_ALERTS);
     assert_eq!(
         alerts.last().map(|alert| alert.message.as_str()),
@@ -749,7 +750,7 @@ fn twenty_thousand_tasks_are_shown_in_one_pass() {
         jobs(&story.fleet, &JobFilter::default(), &page, story.now).total,
         20
     );
-    assert_eq!(alerts(&story.fleet, story.now), []);
+    assert_eq!(alerts(&story.fleet, None, story.now), []);
     assert_eq!(
         hosts(&story.fleet, &HostFilter::default(), &page, story.now).items[0].tasks,
         20_000
