@@ -297,7 +297,7 @@ impl<R: Runtime> Agent<R> {
             }
             if let Some(message) = told {
                 // What came over a connection is answered after its greeting.
-                if link_open && matches!(link.has_changed(), Ok(true)) {
+                if link_open && link.has_changed().unwrap_or(false) {
                     let state = link.borrow_and_update().clone();
                     self.on_link(state);
                     self.greet();
