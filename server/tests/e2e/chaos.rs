@@ -58,7 +58,7 @@ fn twenty_rounds_of_killing_in_a_rolling_update_lose_nothing_and_start_nothing_t
             2 => Victim::Both,
             _ => Victim::Daemon,
         };
-        let moment = Duration::from_millis(random.random_range(0..2500));
+        let moment = Duration::from_millis(random.random_range(0..1800));
         let away = Duration::from_millis(random.random_range(0..1000));
         service.round = round;
         service.version = 1 + round % 2;
@@ -99,7 +99,10 @@ fn twenty_rounds_of_killing_in_a_rolling_update_lose_nothing_and_start_nothing_t
             let env = container.inspect["Config"]["Env"].to_string();
             assert!(env.contains(&format!("\"ROUND={round}\"")), "{env}");
         }
-        println!("round {round}: settled {:?} after the push", began.elapsed());
+        println!(
+            "round {round}: settled {:?} after the push",
+            began.elapsed()
+        );
     }
     println!("{} attempts in all", ledger.containers.len());
 }
@@ -156,7 +159,10 @@ impl Ledger {
             }
         }
         let hosts = stack.api.hosts().unwrap();
-        assert!(hosts.iter().all(|host| host.orphans.is_empty()), "{hosts:#?}");
+        assert!(
+            hosts.iter().all(|host| host.orphans.is_empty()),
+            "{hosts:#?}"
+        );
     }
 }
 

@@ -20,12 +20,18 @@ fn a_killed_container_is_replaced() {
 
     eventually(secs(30), "the task runs again in another container", || {
         let task = stack.api.task(&killed.id)?.task;
-        so(task.healthy && task.attempt != killed.attempt, || line(&task))
+        so(task.healthy && task.attempt != killed.attempt, || {
+            line(&task)
+        })
     });
     let tasks = stack.wait_until_settled(&service, 1);
     assert_eq!(tasks[1].attempt_number, 2);
     let after = stack.running();
-    assert_eq!(others.intersection(&after).count(), 2, "the other two run on");
+    assert_eq!(
+        others.intersection(&after).count(),
+        2,
+        "the other two run on"
+    );
     // How the first attempt ended is told as it was.
     let detail = stack.api.task(&killed.id).unwrap();
     let first = detail
@@ -57,9 +63,15 @@ fn a_crash_loop_backs_off_and_is_named_so() {
             not_before.duration_since(event.at)
         })
         .collect();
-    assert_eq!(delays, [500, 1000, 2000, 4000, 8000].map(SignedDuration::from_millis));
+    assert_eq!(
+        delays,
+        [500, 1000, 2000, 4000, 8000].map(SignedDuration::from_millis)
+    );
     // And no attempt came before its time.
-    let placed = stack.api.events("kind=attempt_placed&task=broken.0").unwrap();
+    let placed = stack
+        .api
+        .events("kind=attempt_placed&task=broken.0")
+        .unwrap();
     for (delay, pair) in delays.iter().zip(placed.windows(2)) {
         assert!(pair[1].at.duration_since(pair[0].at) >= *delay, "{pair:?}");
     }
@@ -72,7 +84,9 @@ fn a_crash_loop_backs_off_and_is_named_so() {
     let alerts = stack.api.fleet().unwrap().alerts;
     let alert = alerts.iter().find(|alert| alert.code == "crash-loop");
     assert!(
-        alert.is_some_and(|alert| alert.message.contains("broken.0") && alert.link == "/tasks/broken.0"),
+        alert.is_some_and(
+            |alert| alert.message.contains("broken.0") && alert.link == "/tasks/broken.0"
+        ),
         "{alerts:#?}"
     );
     // The remains of a crash loop do not fill the disk.
@@ -84,7 +98,9 @@ fn a_crash_loop_backs_off_and_is_named_so() {
 fn each_index_of_a_batch_finishes_once_in_the_ledger() {
     let mut stack = Stack::start();
     let failing = [3, 7, 11];
-    stack.repo.write("jobs/nightly.yaml", &batch("nightly", 20, &failing, 2));
+    stack
+        .repo
+        .write("jobs/nightly.yaml", &batch("nightly", 20, &failing, 2));
     stack.repo.push("Add nightly");
     // In the middle of it, both ends of the way from a container to the ledger go.
     eventually(secs(60), "the first finish", || {
@@ -130,6 +146,10 @@ fn each_index_of_a_batch_finishes_once_in_the_ledger() {
     for container in &containers {
         let index: u32 = container.task.rsplit_once('.').unwrap().1.parse().unwrap();
         let code = i64::from(failing.contains(&index));
-        assert_eq!(container.inspect["State"]["ExitCode"], code, "{}", container.task);
+        assert_eq!(
+            container.inspect["State"]["ExitCode"], code,
+            "{}",
+            container.task
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Docker engines: the machine's, and engines of a test's own that may be killed.
 
-use super::poll::{eventually, secs};
+use super::poll::{eventually, secs, so};
 use super::process::Process;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -16,7 +16,8 @@ pub struct Engine {
 }
 
 struct Own {
-    process: Process,
+    daemon: Process,
+    containerd: Process,
     bridge: String,
     directory: TempDir,
 }
@@ -87,42 +88,66 @@ impl Engine {
         std::fs::write(path("daemon.json"), "{}").unwrap();
         let address = format!("unix://{}", path("docker.sock"));
         let bridge = make_bridge();
+        // A containerd beside it, as on a machine with an init system: one that is the daemon's child dies with it, and a
+        // new daemon takes what is left of it for alive where nobody reaps it.
+        let config = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n";
+        std::fs::write(path("containerd.toml"), config).unwrap();
+        let containerd = Process::new(
+            "the test's containerd",
+            "containerd",
+            directory.path().join("containerd.log"),
+        )
+        .arguments(["--log-level", "warn"])
+        .arguments(["--config", &path("containerd.toml")])
+        .arguments(["--root", &path("containerd"), "--state", &path("state")])
+        .arguments(["--address", &path("containerd.sock")]);
         // A second engine must not touch the rules of the first: no iptables, no forwarding. Containers are reached from
-        // this machine over the bridge, which needs neither. The namespaces count where both use the system's containerd.
-        let process = Process::new("the test's dockerd", "dockerd", directory.path().join("log"))
-            .arguments([
-                "--live-restore",
-                "--iptables=false",
-                "--ip6tables=false",
-                "--ip-forward=false",
-                "--ip-masq=false",
-            ])
-            .arguments([
-                "--config-file",
-                &path("daemon.json"),
-                "--data-root",
-                &path("data"),
-                "--exec-root",
-                &path("exec"),
-                "--pidfile",
-                &path("pid"),
-                "--host",
-                &address,
-                "--bridge",
-                &bridge,
-                "--containerd-namespace",
-                &bridge,
-                "--containerd-plugins-namespace",
-                &format!("plugins-{bridge}"),
-            ]);
+        // this machine over the bridge, which needs neither.
+        let daemon = Process::new(
+            "the test's dockerd",
+            "dockerd",
+            directory.path().join("log"),
+        )
+        .arguments([
+            "--live-restore",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-forward=false",
+            "--ip-masq=false",
+        ])
+        .arguments([
+            "--config-file",
+            &path("daemon.json"),
+            "--data-root",
+            &path("data"),
+            "--exec-root",
+            &path("exec"),
+            "--pidfile",
+            &path("pid"),
+            "--host",
+            &address,
+            "--bridge",
+            &bridge,
+            "--containerd",
+            &path("containerd.sock"),
+        ]);
         let mut engine = Self {
             address: Some(address),
             own: Some(Own {
-                process,
+                daemon,
+                containerd,
                 bridge,
                 directory,
             }),
         };
+        let own = engine.own.as_mut().expect("it was just made");
+        own.containerd.start();
+        eventually(secs(30), "containerd listens", || {
+            so(
+                own.directory.path().join("containerd.sock").exists(),
+                || own.containerd.output(),
+            )
+        });
         engine.start();
         engine.wait();
         engine
@@ -133,31 +158,36 @@ impl Engine {
         self.address.as_deref()
     }
 
-    fn process(&mut self) -> &mut Process {
+    fn daemon(&mut self) -> &mut Process {
         let own = self.own.as_mut();
-        &mut own.expect("only an engine of the test's own is killed").process
+        &mut own
+            .expect("only an engine of the test's own is killed")
+            .daemon
     }
 
     /// `kill -9` of the daemon; its containers run on.
     pub fn kill(&mut self) {
-        self.process().kill();
+        self.daemon().kill();
     }
 
     /// Starts the daemon (again), without waiting for it.
     pub fn start(&mut self) {
-        let pid = self.own.as_ref().map(|own| own.directory.path().join("pid"));
+        let pid = self
+            .own
+            .as_ref()
+            .map(|own| own.directory.path().join("pid"));
         // The file of a daemon that was killed keeps the next from starting where its number is taken again.
         let _ = std::fs::remove_file(pid.unwrap_or_default());
-        self.process().start();
+        self.daemon().start();
     }
 
     /// Waits until it answers.
     pub fn wait(&mut self) {
         eventually(secs(60), "the engine answers", || {
             if let Some(own) = &mut self.own
-                && let Some(status) = own.process.ended()
+                && let Some(status) = own.daemon.ended()
             {
-                own.process.tell();
+                own.daemon.tell();
                 panic!("the test's dockerd ended by itself: {status}");
             }
             self.docker(&["version", "--format", "{{.Server.Version}}"])
@@ -242,7 +272,7 @@ impl Engine {
     /// The daemon's last lines, if it is the test's own.
     pub fn tell(&self) {
         if let Some(own) = &self.own {
-            own.process.tell();
+            own.daemon.tell();
         }
     }
 }
@@ -290,7 +320,8 @@ impl Drop for Engine {
             let _ = self.docker(&arguments);
         }
         let Some(own) = &mut self.own else { return };
-        own.process.end();
+        own.daemon.end();
+        own.containerd.end();
         end_all_of(own.directory.path());
         unmount_all_under(own.directory.path());
         let _ = Command::new("ip")
@@ -299,8 +330,8 @@ impl Drop for Engine {
     }
 }
 
-/// Ends what an engine left behind, its containerd and the keepers of its containers: their arguments name its folder,
-/// which no other process does.
+/// Ends what an engine left behind, such as the keepers of its containers: their arguments name its folder, which those of
+/// no other process do.
 fn end_all_of(directory: &Path) {
     let folder = directory.display().to_string();
     let own_pid = std::process::id();
@@ -308,7 +339,11 @@ fn end_all_of(directory: &Path) {
         return;
     };
     for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|pid| pid.parse().ok()) else {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|pid| pid.parse().ok())
+        else {
             continue;
         };
         let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();

@@ -19,7 +19,11 @@ fn a_service_spreads_over_two_hosts_and_a_lost_agent_costs_nothing() {
             .filter(|task| task.host.as_deref() == Some(&name))
             .count();
         assert_eq!(placed, 2, "{name}");
-        assert_eq!(stack.engines[number].running(&stack.cell).len(), 2, "{name}");
+        assert_eq!(
+            stack.engines[number].running(&stack.cell).len(),
+            2,
+            "{name}"
+        );
     }
     let running = stack.running();
     let told = stack.api.fleet().unwrap().seq;

@@ -33,10 +33,9 @@ fn a_container_that_nobody_placed_is_told_and_left_running() {
     let is_told = |stack: &Stack| {
         let hosts = stack.api.hosts()?;
         let orphans = &hosts[0].orphans;
-        so(
-            orphans.len() == 1 && orphans[0].container == orphan,
-            || format!("{orphans:?}"),
-        )?;
+        so(orphans.len() == 1 && orphans[0].container == orphan, || {
+            format!("{orphans:?}")
+        })?;
         let alerts = stack.api.fleet()?.alerts;
         so(alerts.iter().any(|alert| alert.code == "orphan"), || {
             format!("{alerts:?}")
@@ -61,7 +60,9 @@ fn a_container_that_nobody_placed_is_told_and_left_running() {
         so(now == running, || format!("{now:?}, before {running:?}"))
     });
     // Removed by a person's hand, it is told no more.
-    stack.engines[0].docker(&["rm", "--force", &orphan]).unwrap();
+    stack.engines[0]
+        .docker(&["rm", "--force", &orphan])
+        .unwrap();
     eventually(secs(20), "the orphan is gone", || {
         let alerts = stack.api.fleet()?.alerts;
         so(alerts.is_empty(), || format!("{alerts:?}"))
@@ -98,7 +99,12 @@ fn an_agent_does_not_follow_an_old_copy_of_the_journal() {
     stack.serve.start();
     stack.wait_for_api();
     let told = stack.api.fleet().unwrap();
-    assert!(told.seq < heard.seq, "the copy is no older: {} {}", told.seq, heard.seq);
+    assert!(
+        told.seq < heard.seq,
+        "the copy is no older: {} {}",
+        told.seq,
+        heard.seq
+    );
     eventually(secs(20), "the agent refuses it, and that is told", || {
         let metrics = stack.api.text("/metrics")?;
         let fenced = metrics
@@ -113,7 +119,9 @@ fn an_agent_does_not_follow_an_old_copy_of_the_journal() {
         let now = stack.running();
         so(now == running, || format!("{now:?}, before {running:?}"))?;
         let all: BTreeSet<String> = stack.try_containers()?.into_iter().map(|c| c.id).collect();
-        so(all.is_subset(&ids), || format!("new: {:?}", all.difference(&ids)))
+        so(all.is_subset(&ids), || {
+            format!("new: {:?}", all.difference(&ids))
+        })
     });
 }
 

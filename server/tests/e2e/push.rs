@@ -14,7 +14,9 @@ const BOUND: std::time::Duration = secs(30);
 #[test]
 fn a_pushed_service_becomes_three_hardened_containers() {
     let stack = Stack::start();
-    stack.repo.write("policy.yaml", &super::specs::policy(false));
+    stack
+        .repo
+        .write("policy.yaml", &super::specs::policy(false));
     let service = Service::new("web", 3);
     stack.repo.write(&service.file(), &service.yaml());
     let began = Instant::now();
@@ -54,7 +56,11 @@ fn a_pushed_service_becomes_three_hardened_containers() {
             assert_eq!(labels[label], value, "{label} in {labels}");
         }
         assert_eq!(container.inspect["Config"]["Image"], task.image.as_str());
-        assert!(task.image.contains("/example/web@sha256:"), "{}", task.image);
+        assert!(
+            task.image.contains("/example/web@sha256:"),
+            "{}",
+            task.image
+        );
 
         let host = &container.inspect["HostConfig"];
         for (field, value) in [
@@ -70,7 +76,10 @@ fn a_pushed_service_becomes_three_hardened_containers() {
             ("PidMode", json!("")),
             ("IpcMode", json!("private")),
             ("Binds", Value::Null),
-            ("RestartPolicy", json!({ "Name": "no", "MaximumRetryCount": 0 })),
+            (
+                "RestartPolicy",
+                json!({ "Name": "no", "MaximumRetryCount": 0 }),
+            ),
         ] {
             assert_eq!(host[field], value, "{field}");
         }
@@ -119,6 +128,9 @@ fn a_pushed_service_becomes_three_hardened_containers() {
             detail.revision.map(|revision| revision.commit.to_string()),
             Some(commit.clone())
         );
-        assert_eq!(ask(task.ip.as_deref().unwrap(), "/version"), Ok("1".to_owned()));
+        assert_eq!(
+            ask(task.ip.as_deref().unwrap(), "/version"),
+            Ok("1".to_owned())
+        );
     }
 }

@@ -16,7 +16,10 @@ impl Repo {
             bare: home.join("repo.git"),
             clone: home.join("clone"),
         };
-        let (bare, clone) = (repo.bare.display().to_string(), repo.clone.display().to_string());
+        let (bare, clone) = (
+            repo.bare.display().to_string(),
+            repo.clone.display().to_string(),
+        );
         git(home, &["init", "-q", "--bare", "-b", "main", &bare]).unwrap();
         git(home, &["init", "-q", "-b", "main", &clone]).unwrap();
         repo.git(&["remote", "add", "origin", &bare]);

@@ -50,30 +50,51 @@ fn a_bad_document_keeps_its_job_and_the_others_go_ahead() {
     let broken = service.yaml().replace("desired: 7", "desired: seven");
     stack.repo.write(&service.file(), &broken);
     stack.repo.push("Break web, add api");
-    let line = 1 + broken.lines().position(|line| line.contains("seven")).unwrap();
+    let line = 1 + broken
+        .lines()
+        .position(|line| line.contains("seven"))
+        .unwrap();
 
     stack.wait_until_settled(&other, 1);
     let fleet = stack.api.fleet().unwrap();
     assert_eq!(fleet.refused.len(), 1, "{:#?}", fleet.refused);
     let refused = &fleet.refused[0];
-    assert_eq!((refused.path.as_str(), refused.line as usize), ("jobs/web.yaml", line));
-    assert!(refused.source_line.contains("desired: seven"), "{refused:?}");
-    assert_eq!(refused.job.as_ref().map(ToString::to_string).as_deref(), Some("web"));
+    assert_eq!(
+        (refused.path.as_str(), refused.line as usize),
+        ("jobs/web.yaml", line)
+    );
+    assert!(
+        refused.source_line.contains("desired: seven"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        refused.job.as_ref().map(ToString::to_string).as_deref(),
+        Some("web")
+    );
     let message = alert(&stack, "document-refused");
-    assert!(message.contains(&format!("jobs/web.yaml:{line}")), "{message}");
+    assert!(
+        message.contains(&format!("jobs/web.yaml:{line}")),
+        "{message}"
+    );
     let web = stack.api.job("web").unwrap();
     assert_eq!((web.version, web.desired, web.declared), (1, 2, true));
     assert!(stack.running().is_superset(&running));
 
     // A file of which not even a name can be read is no deletion either.
-    stack.repo.write(&service.file(), "apiVersion: muster/v1\nkind: [\n");
+    stack
+        .repo
+        .write(&service.file(), "apiVersion: muster/v1\nkind: [\n");
     stack.repo.push("Break web's file altogether");
     eventually(secs(15), "the new fault is told", || {
         let refused = stack.api.fleet()?.refused;
-        so(refused.iter().any(|fault| fault.line <= 3), || format!("{refused:?}"))
+        so(refused.iter().any(|fault| fault.line <= 3), || {
+            format!("{refused:?}")
+        })
     });
     throughout(QUIET, "web runs on", || {
-        so(stack.running().is_superset(&running), || "a container of web is gone".to_owned())
+        so(stack.running().is_superset(&running), || {
+            "a container of web is gone".to_owned()
+        })
     });
 
     // Mended, it goes ahead.
@@ -104,7 +125,9 @@ fn a_repository_that_is_away_empty_or_another_one_stops_nothing() {
     stack.repo.git(&["checkout", "-q", "--orphan", "other"]);
     stack.repo.git(&["rm", "-rfq", "."]);
     stack.repo.write("policy.yaml", &policy(true));
-    stack.repo.write("jobs/other.yaml", &Service::new("other", 1).yaml());
+    stack
+        .repo
+        .write("jobs/other.yaml", &Service::new("other", 1).yaml());
     stack.repo.git(&["add", "--all"]);
     stack.repo.git(&["commit", "-qm", "Another beginning"]);
     stack.repo.git(&["push", "-qf", "origin", "other:main"]);
@@ -115,7 +138,9 @@ fn a_repository_that_is_away_empty_or_another_one_stops_nothing() {
     assert_eq!(revision.commit.to_string(), applied);
 
     // A branch that is gone.
-    stack.repo.git(&["push", "-qf", "origin", "other:refs/heads/elsewhere"]);
+    stack
+        .repo
+        .git(&["push", "-qf", "origin", "other:refs/heads/elsewhere"]);
     std::fs::remove_file(stack.repo.bare.join("refs/heads/main")).unwrap();
     alert(&stack, "repository-no-branch");
     all_runs_on(&stack, &running);

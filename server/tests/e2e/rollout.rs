@@ -25,13 +25,24 @@ fn a_new_image_rolls_over_and_never_falls_below_the_minimum() {
         .filter(|sample| sample.took < secs(1))
         .collect();
     println!("{} samples of {} tell", telling.len(), samples.len());
-    assert!(telling.len() >= 20, "{} of {}", telling.len(), samples.len());
+    assert!(
+        telling.len() >= 20,
+        "{} of {}",
+        telling.len(),
+        samples.len()
+    );
     for sample in telling {
         assert!(sample.by_api >= 3 && sample.by_asking >= 3, "{sample:?}");
-        assert!(sample.by_api <= 4, "more than one above desired: {sample:?}");
+        assert!(
+            sample.by_api <= 4,
+            "more than one above desired: {sample:?}"
+        );
     }
     for task in &after {
-        assert_eq!(ask(task.ip.as_deref().unwrap(), "/version"), Ok("2".to_owned()));
+        assert_eq!(
+            ask(task.ip.as_deref().unwrap(), "/version"),
+            Ok("2".to_owned())
+        );
         assert!(before.iter().all(|old| old.attempt != task.attempt));
     }
     // Each of the old ones had its record before its stop.
@@ -76,12 +87,16 @@ fn a_service_grows_shrinks_moves_and_stays_when_its_file_is_deleted() {
     let commit = stack.repo.push("Move web's file");
     eventually(secs(15), "the job stands in its new file", || {
         let job = stack.api.job("web")?;
-        so(job.source.starts_with("teams/shop/front.yaml"), || job.source)
+        so(job.source.starts_with("teams/shop/front.yaml"), || {
+            job.source
+        })
     });
     eventually(secs(5), "the revision is applied", || {
         let revision = stack.api.fleet()?.revision;
         so(
-            revision.as_ref().is_some_and(|revision| revision.commit.to_string() == commit),
+            revision
+                .as_ref()
+                .is_some_and(|revision| revision.commit.to_string() == commit),
             || format!("{revision:?}"),
         )
     });
@@ -99,7 +114,10 @@ fn a_service_grows_shrinks_moves_and_stays_when_its_file_is_deleted() {
     });
     let fleet = stack.api.fleet().unwrap();
     assert!(
-        fleet.alerts.iter().any(|alert| alert.code == "job-undeclared"),
+        fleet
+            .alerts
+            .iter()
+            .any(|alert| alert.code == "job-undeclared"),
         "{:?}",
         fleet.alerts
     );
@@ -119,6 +137,12 @@ fn a_service_grows_shrinks_moves_and_stays_when_its_file_is_deleted() {
         .collect();
     assert_eq!(
         reasons,
-        ["\"scale_in\"", "\"scale_in\"", "\"scale_in\"", "\"prune\"", "\"prune\""]
+        [
+            "\"scale_in\"",
+            "\"scale_in\"",
+            "\"scale_in\"",
+            "\"prune\"",
+            "\"prune\""
+        ]
     );
 }
