@@ -50,9 +50,8 @@ fn a_service_spreads_over_two_hosts_and_a_lost_agent_costs_nothing() {
         is_away()?;
         let now = stack.running();
         so(now == running, || format!("{now:?}, before {running:?}"))?;
-        let done = stack.api.events(&format!(
-            "kind=attempt_placed&kind=stop_ordered&kind=task_queued&kind=task_finished"
-        ))?;
+        let kinds = "kind=attempt_placed&kind=stop_ordered&kind=task_queued&kind=task_finished";
+        let done = stack.api.events(kinds)?;
         let since: Vec<_> = done.iter().filter(|event| event.seq > told).collect();
         so(since.is_empty(), || format!("{since:?}"))
     });
