@@ -233,7 +233,7 @@ async fn ends_are_told_as_they_were() {
     let good = shell(0, "exit 0");
     let bad = shell(1, "exit 7");
     let killed = shell(2, "kill -9 $$");
-    let mut greedy = shell(3, "x=$(tail /dev/zero); echo $x");
+    let mut greedy = shell(3, "exec tail /dev/zero");
     greedy.resources.memory = Bytes::mib(16);
     let mut nameless = launch(&image("web:1"), 4);
     nameless.entrypoint = Some(vec!["/bin/nothing-of-this-name".into()]);
@@ -385,6 +385,9 @@ async fn an_image_is_pulled_when_it_is_not_here() {
     rig.assign(vec![run_item(&launch)]).await;
     let ended = rig.end_of(&launch).await;
     assert_eq!(ended.outcome, Outcome::Succeeded, "{ended:?}");
+    // Once its container is gone the image can go.
+    drop(rig);
+    docker(&["rmi", &digest]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

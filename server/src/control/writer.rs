@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use muster_core::assign::assignments;
 use muster_core::decide::{Answer, Draft, Input, Refusal, follow, take};
 use muster_core::fleet::Fleet;
+use muster_core::view::task_view;
+use muster_schemas::api::TaskView;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, HostId};
 use std::collections::BTreeSet;
@@ -200,12 +202,20 @@ async fn show(handle: &ControlHandle, records: &[Record]) -> Result<(), ControlE
     shared.journal.append(records).await?;
     metrics::histogram!("muster_journal_append_seconds").record(started.elapsed().as_secs_f64());
     let mut touched = BTreeSet::new();
+    let mut finished = Vec::new();
     {
         let mut fleet = shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
             touched.extend(touched_host(&fleet, record));
             fleet.apply(record);
+            finished.extend(finished_task(&fleet, record));
         }
+    }
+    // History repeats what the journal has, in another order: without it only searching suffers.
+    if !finished.is_empty()
+        && let Err(error) = shared.journal.archive_tasks(&finished).await
+    {
+        tracing::error!(%error, "finished tasks could not be written to history");
     }
     send_assignments(handle, &touched);
     let commit = handle.read(|fleet| {
@@ -227,6 +237,20 @@ async fn show(handle: &ControlHandle, records: &[Record]) -> Result<(), ControlE
     Ok(())
 }
 
+/// A task that has just finished, as history keeps it: now its last attempt is still known.
+fn finished_task(fleet: &Fleet, record: &Record) -> Option<TaskView> {
+    let Event::TaskFinished { task, .. } = &record.event else {
+        return None;
+    };
+    let job = fleet.jobs.get(&task.job)?;
+    Some(task_view(
+        fleet,
+        job,
+        job.tasks.get(&task.index)?,
+        record.at,
+    ))
+}
+
 /// The host whose assignments a record may change, as the fleet was before it.
 fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
     let host_of = |id: &AttemptId| fleet.attempts.get(id).map(|attempt| attempt.host);
@@ -240,6 +264,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::HostEnrolled { .. }
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
+        | Event::HostRemoved { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }

@@ -1,5 +1,7 @@
 //! An agent on the real engine, as its control plane sees it.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use muster::agent::{AgentConfig, AgentError, LinkState, run};
 use muster::runtime::docker::DockerEngine;
 use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, TaskId};
@@ -21,9 +23,18 @@ use uuid::Uuid;
 /// Only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Runs the docker command.
+/// The engine of the machine.
+pub const MACHINES_ENGINE: &str = "unix:///var/run/docker.sock";
+
+/// Runs the docker command on the machine's engine.
 pub fn docker(args: &[&str]) -> String {
+    docker_on(MACHINES_ENGINE, args)
+}
+
+/// Runs the docker command on an engine.
+pub fn docker_on(engine: &str, args: &[&str]) -> String {
     let output = Command::new("docker")
+        .args(["-H", engine])
         .args(args)
         .output()
         .expect("these tests need the docker command");
@@ -36,18 +47,21 @@ pub fn docker(args: &[&str]) -> String {
 }
 
 /// Removes a test's containers, also when it fails.
-struct Cleanup(CellName);
+struct Cleanup {
+    cell: CellName,
+    engine: String,
+}
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        let filter = format!("label=muster.cell={}", self.0);
+        let filter = format!("label=muster.cell={}", self.cell);
         let listed = Command::new("docker")
-            .args(["ps", "-aq", "--filter", &filter])
+            .args(["-H", &self.engine, "ps", "-aq", "--filter", &filter])
             .output();
         if let Ok(listed) = listed {
             let ids = String::from_utf8_lossy(&listed.stdout).into_owned();
             let _ = Command::new("docker")
-                .args(["rm", "-f"])
+                .args(["-H", &self.engine, "rm", "-f"])
                 .args(ids.split_whitespace())
                 .output();
         }
@@ -58,6 +72,7 @@ impl Drop for Cleanup {
 pub struct Rig {
     pub cell: CellName,
     pub host: HostId,
+    engine: String,
     folder: tempfile::TempDir,
     seq: u64,
     agent: Option<Running>,
@@ -86,13 +101,19 @@ impl Drop for Running {
 }
 
 impl Rig {
-    /// An agent in a cell of its own that has seen the engine.
+    /// An agent in a cell of its own that has seen the machine's engine.
     pub async fn started(name: &str) -> Self {
+        Self::started_on(MACHINES_ENGINE, name).await
+    }
+
+    /// An agent in a cell of its own that has seen its engine.
+    pub async fn started_on(engine: &str, name: &str) -> Self {
         let id = Uuid::now_v7();
         let cell = CellName::from(format!("test-{name}-{}", id.simple()));
         let mut rig = Self {
             cell: cell.clone(),
             host: HostId(id),
+            engine: engine.to_owned(),
             folder: tempfile::tempdir().unwrap(),
             seq: 0,
             agent: None,
@@ -103,7 +124,10 @@ impl Rig {
             usage: Vec::new(),
             lines: Vec::new(),
             log_end: None,
-            _cleanup: Cleanup(cell),
+            _cleanup: Cleanup {
+                cell,
+                engine: engine.to_owned(),
+            },
         };
         rig.start().await;
         rig
@@ -132,7 +156,7 @@ impl Rig {
         let (to_agent, inn) = mpsc::channel(16);
         let (out, from_agent) = mpsc::channel(1024);
         let (link, link_watch) = watch::channel(LinkState::Up);
-        let engine = DockerEngine::new("unix:///var/run/docker.sock");
+        let engine = DockerEngine::new(&self.engine);
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(run(config, engine, out, inn, link_watch, shutdown));
         self.agent = Some(Running {
