@@ -29,11 +29,11 @@ export const link = (to = '/') => `${url}${to}#token=${token}`;
 export class Repository {
   private constructor(private readonly folder: string) {}
 
-  static async clone(folder: string): Promise<Repository> {
+  static async clone(folder: string, author = 'Browser tests'): Promise<Repository> {
     await run('git', ['clone', '--quiet', setting('MUSTER_REPO'), folder]);
     const repository = new Repository(folder);
-    await repository.git('config', 'user.name', 'Ada Berg');
-    await repository.git('config', 'user.email', 'ada.berg@example.com');
+    await repository.git('config', 'user.name', author);
+    await repository.git('config', 'user.email', `${author.toLowerCase().replaceAll(' ', '-')}@example.com`);
     return repository;
   }
 

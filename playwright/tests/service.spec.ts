@@ -20,15 +20,18 @@ test('a service is pushed, updated, scaled, moved and removed', async ({ console
   });
 
   await test.step('a new image is rolled out, never with fewer than three healthy', async () => {
-    // Each number that the page shows is kept, so that a short dip is seen too.
-    await page.evaluate(() => {
-      const seen: string[] = [];
-      Object.assign(window, { seen });
-      new MutationObserver(() => {
-        const now = document.querySelector('main dl [data-test-progress]')?.getAttribute('data-test-progress');
-        if (now && seen.at(-1) !== now) seen.push(now);
-      }).observe(document.body, { attributes: true, childList: true, subtree: true });
-    });
+    // Each number that the page shows is kept, also after the reload, so that a short dip is seen too.
+    const seen: string[] = [];
+    await page.exposeFunction('saw', (progress: string) => seen.at(-1) === progress || seen.push(progress));
+    const watch = () => {
+      const look = () => {
+        const progress = document.querySelector('main dl [data-test-progress]')?.getAttribute('data-test-progress');
+        if (progress) (window as unknown as { saw(progress: string): void }).saw(progress);
+      };
+      new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
+    };
+    await page.addInitScript(watch);
+    await page.evaluate(watch);
     repository.change(file, 'web:1', 'web:2');
     await repository.push("Take the storefront's second version");
     await expect(page.locator('[data-test-rollout="2"]')).toBeVisible();
@@ -47,6 +50,8 @@ test('a service is pushed, updated, scaled, moved and removed', async ({ console
     await expect(muster.status('running')).toBeVisible();
     await expect(muster.healthy()).toHaveCount(3);
     await expect(muster.fact('Version')).toHaveText('2');
+    expect(seen, 'the fourth task was seen').toContain('4/3');
+    expect(seen.filter((progress) => Number.parseInt(progress) < 3), 'fewer than three healthy').toEqual([]);
   });
 
   await test.step('it is scaled up and down', async () => {

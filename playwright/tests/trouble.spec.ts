@@ -58,6 +58,12 @@ test('a plan that takes too much away is held, shown, and stops nothing', async 
   repository.change('crowd.yaml', 'desired: 12', 'desired: 1');
   await repository.push('Send the crowd home');
   await expect(page.locator('[data-test-held]')).toBeVisible();
+  await test.step('in a narrow window nothing lies over it', async () => {
+    await page.setViewportSize({ width: 900, height: 900 });
+    const [held, jump] = await Promise.all(['[data-test-held]', '[data-test-jump-field]'].map((one) => page.locator(one).boundingBox()));
+    expect(held!.x + held!.width).toBeLessThanOrEqual(jump!.x);
+    await page.setViewportSize({ width: 1440, height: 900 });
+  });
   await page.locator('[data-test-held]').click();
   await expect(page.locator('[data-test-plan][data-test-status=held]')).toBeVisible();
   await expect(page.locator('[data-test-holds]')).toContainText('11');

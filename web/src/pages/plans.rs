@@ -56,7 +56,7 @@ pub fn page() -> AnyView {
                                 <th class="c-n right">"Starts"</th>
                                 <th class="c-n right">"Replaces"</th>
                                 <th class="c-n right">"Stops"</th>
-                                <th class="c-n right">"Refused"</th>
+                                <th class="c-n right spare">"Refused"</th>
                                 <th class="c-time right">"Made"</th>
                             </tr>
                         </thead>
@@ -123,7 +123,7 @@ fn cells(plan: &PlanView) -> AnyView {
         <td class="right">{number(plan.starts.into())}</td>
         <td class="right">{number(plan.replaces.into())}</td>
         <td class="right">{number(plan.stops.into())}</td>
-        <td class="right">{number(plan.refused.len() as u64)}</td>
+        <td class="right spare">{number(plan.refused.len() as u64)}</td>
         <td class="right">{text::time(plan.made_at)}</td>
     }
     .into_any()
