@@ -35,6 +35,8 @@ pub struct World {
     pub started: BTreeSet<AttemptId>,
     /// Containers of these jobs never become ready.
     pub sick: BTreeSet<String>,
+    /// What the last commit was planned from.
+    pub last_input: Option<PlanInput>,
 }
 
 pub fn service(name: &str, desired: u32) -> JobSpec {
@@ -94,6 +96,7 @@ impl World {
             running: BTreeMap::new(),
             started: BTreeSet::new(),
             sick: BTreeSet::new(),
+            last_input: None,
         };
         world
             .give(Input::Lead {
@@ -219,6 +222,7 @@ impl World {
             documents,
             images,
         };
+        self.last_input = Some(input.clone());
         self.give(Input::Revision(Box::new(input)))
             .expect("a revision is always taken");
     }
