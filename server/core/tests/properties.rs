@@ -156,7 +156,7 @@ fn play(world: &mut World, step: Step) {
             let host = hosts[which % hosts.len()];
             world.give(Input::Silent { host }).expect("a known host");
         }
-        Step::Connect => connect(world),
+        Step::Connect => world.connect(),
         Step::Stop(which) => {
             if let Some(task) = pick_running(world, which) {
                 let reason = "it looks stuck".to_owned();
@@ -171,23 +171,8 @@ fn play(world: &mut World, step: Step) {
                     version: "0.1.0".to_owned(),
                 })
                 .expect("a leader");
-            connect(world);
+            world.connect();
         }
-    }
-}
-
-fn connect(world: &mut World) {
-    let hosts: Vec<_> = world
-        .fleet
-        .hosts
-        .values()
-        .map(|host| (host.id, host.facts.clone().expect("it has told them")))
-        .collect();
-    for (host, facts) in hosts {
-        let facts = Box::new(facts);
-        world
-            .give(Input::Connected { host, facts })
-            .expect("a known host");
     }
 }
 

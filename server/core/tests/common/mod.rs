@@ -273,6 +273,21 @@ impl World {
         }
     }
 
+    /// Every host's agent connects.
+    pub fn connect(&mut self) {
+        let hosts: Vec<_> = self
+            .fleet
+            .hosts
+            .values()
+            .map(|host| (host.id, host.facts.clone().expect("it has told them")))
+            .collect();
+        for (host, facts) in hosts {
+            let facts = Box::new(facts);
+            self.give(Input::Connected { host, facts })
+                .expect("a known host");
+        }
+    }
+
     pub fn ended(&self, outcome: Outcome, exit_code: Option<i32>) -> Ended {
         Ended {
             outcome,
