@@ -33,6 +33,7 @@ pub struct World {
     pub running: BTreeMap<AttemptId, HostId>,
     /// Attempts whose container was ever started.
     pub started: BTreeSet<AttemptId>,
+    started_at: BTreeMap<AttemptId, Timestamp>,
     /// Containers of these jobs never become ready.
     pub sick: BTreeSet<String>,
     /// What the last commit was planned from.
@@ -95,6 +96,7 @@ impl World {
             sequence: 0,
             running: BTreeMap::new(),
             started: BTreeSet::new(),
+            started_at: BTreeMap::new(),
             sick: BTreeSet::new(),
             last_input: None,
         };
@@ -307,13 +309,14 @@ impl World {
         ready: Option<bool>,
     ) -> AttemptStatus {
         self.sequence += 1;
+        let started_at = *self.started_at.entry(attempt).or_insert(self.now);
         AttemptStatus {
             attempt,
             sequence: self.sequence,
             phase,
             container: None,
             ip: None,
-            started_at: Some(self.now),
+            started_at: Some(started_at),
             ready,
             live: None,
             probe_message: None,
