@@ -4,7 +4,7 @@
 # The steps are scripts in scripts/; this file only names them.
 
 .DEFAULT_GOAL := help
-.PHONY: up down setup build console lint fmt test test-core test-browser bench help
+.PHONY: up down setup build console lint fmt test test-core test-browser mutants bench help
 
 up: ## Build Muster and run it here; Ctrl-C ends it, the containers stay
 	@exec scripts/up.sh
@@ -39,6 +39,9 @@ test-core: ## The tests of the pure core alone: seconds
 
 test-browser: ## The browser tests alone, against the release build
 	@exec scripts/test-browser.sh
+
+mutants: ## Break promises of the code on purpose; the tests have to notice
+	@exec scripts/mutants.sh
 
 bench: ## Measure the core's decisions, and a push to running containers
 	@exec scripts/bench.sh

@@ -651,3 +651,31 @@ fn ended_containers_are_removed_after_a_while_and_the_task_forgotten() {
     assert_eq!(world.fleet.attempts.len(), 1);
     assert_eq!(world.fleet.jobs[&JobId::from("web")].tasks.len(), 1);
 }
+
+#[test]
+fn a_new_leadership_does_not_renew_the_budget() {
+    let mut world = World::new(3);
+    let mut spec = service("web", 40);
+    let rollout = &mut spec.service.as_mut().unwrap().rollout;
+    rollout.max_surge = 40;
+    rollout.min_healthy_time = muster_schemas::spec::Millis(0);
+    world.commit(vec![spec.clone()], None);
+    world.pass(10);
+    world.commit(vec![with_image(spec, "registry.example.com/app:2")], None);
+    for _ in 0..5 {
+        world.pass(5);
+        world
+            .give(muster_core::decide::Input::Lead {
+                cell: "test".into(),
+                version: "0.1.0".to_owned(),
+            })
+            .unwrap();
+        // The agents are there again at once: each report says so.
+        world.connect();
+    }
+    assert_eq!(
+        world.stops(),
+        guard::STOPS_PER_MINUTE_FLOOR as usize,
+        "half a minute has one minute's budget, whoever leads"
+    );
+}

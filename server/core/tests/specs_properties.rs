@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 /// are far below what anything quadratic would take.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A quarter of the largest file: large enough that anything quadratic takes minutes, small enough for a debug build to
+/// An eighth of the largest file: large enough that anything quadratic takes minutes, small enough for a debug build to
 /// read dozens of them in seconds.
-const HOSTILE_BYTES: usize = 256 << 10;
+const HOSTILE_BYTES: usize = 128 << 10;
 
 /// Deeper than anything is read; there are hundreds of these.
 const DEEP_BYTES: usize = 16 << 10;
@@ -121,9 +121,15 @@ name: default
 prune: true
 "#;
 
+/// So many inputs for each property keep the core's tests within seconds; `PROPTEST_CASES=5000` looks further.
+const CASES: u32 = 64;
+
 /// Inputs that failed once are kept beside this file and tried first.
 fn settings() -> ProptestConfig {
+    let asked_for = ProptestConfig::default().cases;
+    let cases = std::env::var("PROPTEST_CASES").map_or(CASES, |_| asked_for);
     ProptestConfig {
+        cases,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/specs_properties.regressions",
         ))),

@@ -44,6 +44,8 @@ pub struct Host {
     pub highest: Fence,
     /// Whether the agent is there. (Its engine always is.)
     pub agent_up: bool,
+    /// Whether the machine died for good: nothing runs on it, and nobody tells the control plane so.
+    pub is_lost: bool,
     /// Whether the network between it and the control plane works.
     pub network_up: bool,
     /// The assignments that the agent converges on.
@@ -62,6 +64,7 @@ impl Host {
             markers: BTreeMap::new(),
             highest: Fence::default(),
             agent_up: true,
+            is_lost: false,
             network_up: true,
             assignments: None,
             sequence: 0,

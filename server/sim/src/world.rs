@@ -2,7 +2,7 @@
 
 use crate::Mutant;
 use crate::control::{Control, Crash};
-use crate::host::{Host, ended};
+use crate::host::{Container, Host, ended};
 use crate::invariants::Watch;
 use crate::rng::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -10,12 +10,13 @@ use muster_core::decide::{Answer, Input};
 use muster_core::plan::{PlanInput, images_to_resolve};
 use muster_core::specs::{Documents, Located};
 use muster_schemas::event::RepositoryTrouble;
-use muster_schemas::ids::{AttemptId, CommitId};
+use muster_schemas::ids::{AttemptId, CommitId, HostId};
 use muster_schemas::plan::{Diagnostic, DocumentRef, Revision};
 use muster_schemas::spec::{Bytes, CpuMillis, JobKind, JobSpec, Mbps, PolicySpec, Spec};
 use muster_schemas::state::{HostFacts, HostResources, Outcome as End};
 use muster_schemas::wire::Assignments;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,13 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
+/// Ids of strays begin here, far from all that the control plane gives.
+const STRAYS: u128 = 1 << 100;
+
 const NAMES: [&str; 5] = ["api", "batch", "cron", "shop", "web"];
+
+/// So many messages are on their way at most; the oldest of them are minutes late.
+const IN_FLIGHT: usize = 200;
 
 struct World {
     rng: Rng,
@@ -54,6 +61,7 @@ struct World {
     commits: u32,
     /// Assignments that are on their way, or were delivered and may come again.
     in_flight: Vec<Assignments>,
+    strays: u128,
     faults: bool,
 }
 
@@ -69,6 +77,7 @@ pub fn run(settings: Settings) -> Outcome {
         prune: false,
         commits: 0,
         in_flight: Vec::new(),
+        strays: 0,
         faults: true,
     };
     let violation = world.play(settings).err();
@@ -122,7 +131,10 @@ impl World {
             26..32 => self.end_a_container(),
             32..34 => self.remove_a_container(),
             34..36 => self.misread_repository(),
-            36..60 => self.tick(),
+            36..37 => self.stand_still(),
+            37..38 => self.leave_a_stray(),
+            38..39 => self.lose_a_host(),
+            39..60 => self.tick(),
             60..80 => self.deliver(),
             _ => self.report_one(),
         }
@@ -155,7 +167,7 @@ impl World {
         };
         let (_, outgoing) = self.control.give(inputs, self.now, crash);
         self.in_flight.extend(outgoing);
-        let surplus = self.in_flight.len().saturating_sub(60);
+        let surplus = self.in_flight.len().saturating_sub(IN_FLIGHT);
         self.in_flight.drain(..surplus);
     }
 
@@ -233,8 +245,10 @@ impl World {
             self.prune = !self.prune;
         } else {
             let version = 1 + self.rng.below(3);
-            let size = 1 + self.rng.below(12);
-            let surge = self.rng.below(3);
+            // Now and then a job whose stops come close to the budget.
+            let large = self.rng.percent(20);
+            let size = 1 + self.rng.below(if large { 30 } else { 12 });
+            let surge = if large { size } else { self.rng.below(3) };
             let unavailable = if surge == 0 { 1 } else { self.rng.below(2) };
             let work = if name == "batch" || name == "cron" {
                 serde_json::json!({ "batch": { "size": size, "run": self.rng.below(3).to_string(),
@@ -357,6 +371,9 @@ impl World {
 
     fn mend(&mut self) {
         let index = self.any_host();
+        if self.hosts[index].is_lost {
+            return;
+        }
         self.hosts[index].agent_up = true;
         self.hosts[index].network_up = true;
         self.connect(index);
@@ -403,6 +420,47 @@ impl World {
         }
     }
 
+    /// Everything stands still for a while, as a suspended machine or a clock that is set does it.
+    fn stand_still(&mut self) {
+        let seconds = i64::try_from(self.rng.below(900)).unwrap_or(0);
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// A container with the cell's labels that the control plane knows nothing of: from a restored disk, or by hand.
+    fn leave_a_stray(&mut self) {
+        let index = self.any_host();
+        let now = self.now;
+        self.strays += 1;
+        let stray = AttemptId(Uuid::from_u128(STRAYS + self.strays));
+        let host = &mut self.hosts[index];
+        let Some(like) = host.containers.values().next().cloned() else {
+            return;
+        };
+        let mut launch = like.launch;
+        launch.attempt = stray;
+        // It is sold to nobody, and so takes nothing that was.
+        launch.resources.cpu = CpuMillis(0);
+        let container = Container {
+            launch,
+            started_at: now,
+            ended: None,
+            ready_at: None,
+        };
+        host.containers.insert(stray, container);
+    }
+
+    /// A machine dies for good, at most one in a run: its tasks are not replaced, since nobody says that they are gone.
+    fn lose_a_host(&mut self) {
+        if self.hosts.iter().any(|host| host.is_lost) || !self.rng.percent(10) {
+            return;
+        }
+        let index = self.any_host();
+        self.hosts[index].is_lost = true;
+        self.hosts[index].crash_agent();
+        let host = self.hosts[index].id;
+        self.give(vec![Input::Silent { host }]);
+    }
+
     fn any_host(&mut self) -> usize {
         let bound = u64::try_from(self.hosts.len()).unwrap_or(1);
         usize::try_from(self.rng.below(bound)).unwrap_or(0)
@@ -415,7 +473,7 @@ impl World {
         if self.control.fleet.is_none() {
             self.control.start(self.now);
         }
-        for host in &mut self.hosts {
+        for host in self.hosts.iter_mut().filter(|host| !host.is_lost) {
             host.agent_up = true;
             host.network_up = true;
             for container in host.containers.values_mut() {
@@ -437,12 +495,15 @@ impl World {
                 self.read_repository(None);
             }
             for index in 0..self.hosts.len() {
-                self.connect(index);
+                if !self.hosts[index].is_lost {
+                    self.connect(index);
+                }
             }
             let now = self.now;
             for container in self
                 .hosts
                 .iter_mut()
+                .filter(|host| !host.is_lost)
                 .flat_map(|host| host.containers.values_mut())
             {
                 container.ready_at.get_or_insert(now);
@@ -476,6 +537,12 @@ impl World {
         if fleet.held_plan().is_some() {
             return String::new();
         }
+        let lost: BTreeSet<HostId> = self
+            .hosts
+            .iter()
+            .filter(|host| host.is_lost)
+            .map(|host| host.id)
+            .collect();
         let mut missing = Vec::new();
         for (name, spec) in &self.repository {
             let Some(job) = fleet.jobs.get(&spec.name) else {
@@ -487,7 +554,15 @@ impl World {
                 .values()
                 .filter(|task| fleet.is_healthy(task))
                 .count();
-            let exhausted = job.tasks.values().filter(|task| task.is_finished()).count();
+            let out_of_sight = job
+                .tasks
+                .values()
+                .filter_map(|task| fleet.current_attempt(task))
+                .filter(|attempt| lost.contains(&attempt.host))
+                .count();
+            let finished = job.tasks.values().filter(|task| task.is_finished()).count();
+            // Nobody says that what was on a lost host is gone: it holds its place.
+            let exhausted = finished + out_of_sight;
             match spec.kind() {
                 JobKind::Service if healthy + exhausted < spec.size() as usize => {
                     missing.push(format!("{name} has {healthy} of {} healthy", spec.size()));

@@ -33,8 +33,11 @@ pub struct World {
     pub running: BTreeMap<AttemptId, HostId>,
     /// Attempts whose container was ever started.
     pub started: BTreeSet<AttemptId>,
+    started_at: BTreeMap<AttemptId, Timestamp>,
     /// Containers of these jobs never become ready.
     pub sick: BTreeSet<String>,
+    /// What the last commit was planned from.
+    pub last_input: Option<PlanInput>,
 }
 
 pub fn service(name: &str, desired: u32) -> JobSpec {
@@ -93,7 +96,9 @@ impl World {
             sequence: 0,
             running: BTreeMap::new(),
             started: BTreeSet::new(),
+            started_at: BTreeMap::new(),
             sick: BTreeSet::new(),
+            last_input: None,
         };
         world
             .give(Input::Lead {
@@ -219,6 +224,7 @@ impl World {
             documents,
             images,
         };
+        self.last_input = Some(input.clone());
         self.give(Input::Revision(Box::new(input)))
             .expect("a revision is always taken");
     }
@@ -269,6 +275,21 @@ impl World {
         }
     }
 
+    /// Every host's agent connects.
+    pub fn connect(&mut self) {
+        let hosts: Vec<_> = self
+            .fleet
+            .hosts
+            .values()
+            .map(|host| (host.id, host.facts.clone().expect("it has told them")))
+            .collect();
+        for (host, facts) in hosts {
+            let facts = Box::new(facts);
+            self.give(Input::Connected { host, facts })
+                .expect("a known host");
+        }
+    }
+
     pub fn ended(&self, outcome: Outcome, exit_code: Option<i32>) -> Ended {
         Ended {
             outcome,
@@ -288,13 +309,14 @@ impl World {
         ready: Option<bool>,
     ) -> AttemptStatus {
         self.sequence += 1;
+        let started_at = *self.started_at.entry(attempt).or_insert(self.now);
         AttemptStatus {
             attempt,
             sequence: self.sequence,
             phase,
             container: None,
             ip: None,
-            started_at: Some(self.now),
+            started_at: Some(started_at),
             ready,
             live: None,
             probe_message: None,

@@ -1,0 +1,313 @@
+//! A journal that any released version wrote replays for ever.
+
+mod common;
+
+use common::{World, batch, service};
+use muster_core::decide::{Command, Input};
+use muster_core::describe::subjects;
+use muster_core::fleet::Fleet;
+use muster_schemas::event::{Record, RepositoryTrouble};
+use muster_schemas::plan::Diagnostic;
+use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
+use muster_schemas::state::{Orphan, Phase};
+use muster_schemas::wire::{Fence, Report};
+use std::collections::BTreeSet;
+
+/// Every event of version 0.1, and the reasons, phases and actions in them that have names of their own.
+const WORDS_OF_0_1: [&str; 50] = [
+    // Events.
+    r#""event":"leadership_taken""#,
+    r#""event":"cell_taken_down""#,
+    r#""event":"host_enrolled""#,
+    r#""event":"host_connected""#,
+    r#""event":"host_unreachable""#,
+    r#""event":"host_reported""#,
+    r#""event":"orphans_seen""#,
+    r#""event":"repository_troubled""#,
+    r#""event":"repository_recovered""#,
+    r#""event":"plan_made""#,
+    r#""event":"plan_applied""#,
+    r#""event":"plan_held""#,
+    r#""event":"task_created""#,
+    r#""event":"task_queued""#,
+    r#""event":"task_blocked""#,
+    r#""event":"attempt_placed""#,
+    r#""event":"attempt_reported""#,
+    r#""event":"stop_ordered""#,
+    r#""event":"task_finished""#,
+    r#""event":"attempt_retired""#,
+    r#""event":"attempt_forgotten""#,
+    r#""event":"task_forgotten""#,
+    r#""event":"job_forgotten""#,
+    // What a plan does to a job.
+    r#""action":"create""#,
+    r#""action":"update""#,
+    r#""action":"move""#,
+    r#""action":"prune""#,
+    r#""action":"undeclare""#,
+    r#""action":"redeclare""#,
+    // Why an attempt is stopped.
+    r#""reason":"rollout""#,
+    r#""reason":"scale_in""#,
+    r#""reason":"prune""#,
+    r#""reason":"liveness""#,
+    r#""reason":"runtime_limit""#,
+    r#""reason":"asked""#,
+    r#""reason":"down""#,
+    // Why a task waits or has finished.
+    r#""why":"crash_loop""#,
+    r#""why":"retry""#,
+    r#""why":"stopped""#,
+    r#""why":"done""#,
+    r#""why":"retries_exhausted""#,
+    r#""why":"not_needed""#,
+    // What an agent and the repository can say.
+    r#""phase":"accepted""#,
+    r#""phase":"pulling""#,
+    r#""phase":"waiting""#,
+    r#""phase":"creating""#,
+    r#""phase":"ended""#,
+    r#""trouble":"empty""#,
+    r#""trouble":"unrelated_history""#,
+    r#""trouble":"unreachable""#,
+];
+
+fn missing(journal: &str) -> Vec<&'static str> {
+    WORDS_OF_0_1
+        .into_iter()
+        .filter(|word| !journal.contains(word))
+        .collect()
+}
+
+#[test]
+fn the_journal_of_0_1_replays() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/journals/0.1.jsonl");
+    let text = std::fs::read_to_string(path).expect("it was never removed");
+    assert_eq!(missing(&text), [""; 0]);
+    let mut fleet = Fleet::default();
+    for (line, number) in text.lines().zip(1..) {
+        let record: Record = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("record {number} cannot be read: {error}\n{line}"));
+        assert_eq!(record.seq, number, "records are not left out");
+        assert!(!subjects(&record).kind.is_empty());
+        fleet.apply(&record);
+    }
+    insta::assert_json_snapshot!("journal-0.1", fleet);
+}
+
+/// The script that a new version's journal is written by goes on saying all that there is.
+#[test]
+fn the_script_says_every_event() {
+    let world = script();
+    let lines: Vec<String> = world
+        .journal
+        .iter()
+        .map(|record| serde_json::to_string(record).expect("a record is JSON"))
+        .collect();
+    let text = lines.join("\n") + "\n";
+    assert_eq!(missing(&text), [""; 0]);
+    let kinds: BTreeSet<&str> = world
+        .journal
+        .iter()
+        .map(|record| subjects(record).kind)
+        .collect();
+    assert_eq!(kinds.len(), 23, "an event is new: let the script say it");
+    if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
+        assert!(
+            !std::path::Path::new(&path).exists(),
+            "{path} is there already, and such a journal is never edited"
+        );
+        std::fs::write(&path, text).expect("it can be written");
+    }
+}
+
+fn policy(prune: bool) -> Option<PolicySpec> {
+    Some(PolicySpec {
+        name: "default".to_owned(),
+        prune,
+    })
+}
+
+fn with_image(mut spec: JobSpec, image: &str) -> JobSpec {
+    spec.image = image.to_owned();
+    spec
+}
+
+/// A few days of a small cell in which everything happens once.
+fn script() -> World {
+    let mut world = World::new(2);
+    let web = service("web", 2);
+    let many = service("many", 8);
+    let mut slow = batch("slow", 1, 0);
+    if let Some(batch) = &mut slow.batch {
+        batch.runtime_limit = Millis::secs(5);
+    }
+    let mut big = service("big", 2);
+    big.resources.cpu.0 = 9000;
+    world.commit(
+        vec![web.clone(), batch("sum", 2, 1), service("old", 1), slow],
+        policy(true),
+    );
+
+    // The first container comes slowly.
+    let (id, host) = world
+        .fleet
+        .attempts
+        .values()
+        .map(|attempt| (attempt.id, attempt.host))
+        .next()
+        .expect("one is placed");
+    let until = world.now;
+    let message = "the registry did not answer".to_owned();
+    for phase in [
+        Phase::Accepted,
+        Phase::Pulling {
+            done: 1,
+            total: 100,
+        },
+        Phase::Waiting { message, until },
+        Phase::Creating,
+    ] {
+        let mut status = world.status(id, phase, None);
+        status.started_at = None;
+        world.report(host, status);
+    }
+    world.pass(3);
+    world.exit("sum.0", 0);
+    world.exit("sum.1", 1);
+    world.pass(1);
+    world.exit("sum.1", 1);
+    world.pass(8);
+
+    // A crash loop, a failing liveness probe, a person's stop.
+    for wait in [1, 2, 4] {
+        world.exit("web.0", 1);
+        world.pass(wait + 1);
+    }
+    let task = world.task(&"web.1".parse().expect("a task id"));
+    let (id, host) = world
+        .fleet
+        .current_attempt(task)
+        .map(|attempt| (attempt.id, attempt.host))
+        .expect("it runs");
+    let mut status = world.status(id, Phase::Running, Some(true));
+    status.live = Some(false);
+    status.probe_message = Some("503".to_owned());
+    world.report(host, status);
+    world.pass(3);
+    world
+        .command(Command::StopTask {
+            task: "old.0".parse().expect("a task id"),
+            reason: "it looks stuck".to_owned(),
+        })
+        .expect("it runs");
+    world.pass(3);
+
+    // A rollout; a job too big for any host, which shrinks again; one file moves.
+    let web = with_image(web, "registry.example.com/app:2");
+    let jobs = |more: Vec<JobSpec>| [vec![web.clone(), batch("sum", 2, 1)], more].concat();
+    world.commit(jobs(vec![service("old", 1), big.clone()]), policy(true));
+    world.pass(40);
+    let mut smaller = big;
+    if let Some(service) = &mut smaller.service {
+        service.capacity.desired = 0;
+    }
+    world.commit(jobs(vec![service("old", 1), smaller]), policy(true));
+    world.pass(2);
+    let mut moved = world.last_input.clone().expect("a commit was made");
+    moved.documents.specs[0].source.path = "elsewhere/web.yaml".to_owned();
+    moved.revision.commit = "f".repeat(40).into();
+    world
+        .give(Input::Revision(Box::new(moved)))
+        .expect("it is taken");
+
+    // What can be wrong with a repository; the next good revision ends it.
+    for trouble in [
+        RepositoryTrouble::Unreachable {
+            message: "timed out".to_owned(),
+        },
+        RepositoryTrouble::NoBranch {
+            branch: "main".to_owned(),
+        },
+        RepositoryTrouble::UnrelatedHistory {
+            commit: "a".repeat(40).into(),
+            applied: "b".repeat(40).into(),
+        },
+        RepositoryTrouble::Unreadable {
+            commit: "a".repeat(40).into(),
+            message: "object not found".to_owned(),
+        },
+    ] {
+        world.give(Input::Trouble(trouble)).expect("it is taken");
+    }
+    world.commit(vec![], None);
+
+    // Removed without prune, back again, removed with prune; one document is refused.
+    world.commit(jobs(vec![]), policy(false));
+    world.commit(jobs(vec![service("old", 1)]), policy(false));
+    let refused = Diagnostic {
+        code: "unknown-field".to_owned(),
+        path: "jobs/cron.yaml".to_owned(),
+        line: 4,
+        column: 3,
+        source_line: "  replicas: 3".to_owned(),
+        width: 8,
+        message: "`replicas` is not a field here".to_owned(),
+        help: "did you mean `desired`?".to_owned(),
+        job: Some("cron".into()),
+    };
+    world.commit_with(jobs(vec![many.clone()]), policy(true), vec![refused]);
+    world.pass(15);
+
+    // A plan that is too large is held; a smaller one takes its place.
+    world.commit(jobs(vec![]), policy(true));
+    world.pass(2);
+    let mut fewer = many;
+    if let Some(service) = &mut fewer.service {
+        service.capacity.desired = 6;
+    }
+    world.commit(jobs(vec![fewer]), policy(true));
+    world.pass(5);
+
+    // A stranger on a host, which is then not heard of for a while. What has ended is forgotten meanwhile.
+    let orphan = Orphan {
+        container: "0123456789ab".to_owned(),
+        attempt: None,
+        task: "lost.0".to_owned(),
+        cell: "test".to_owned(),
+        running: true,
+    };
+    let report = Report {
+        complete: true,
+        fence: Fence::default(),
+        attempts: Vec::new(),
+        orphans: vec![orphan],
+    };
+    world
+        .give(Input::Report {
+            host,
+            report: Box::new(report),
+        })
+        .expect("a known host");
+    world.pass(700);
+    world.give(Input::Silent { host }).expect("a known host");
+    world.pass(1);
+    world.connect();
+    world.pass(2);
+
+    // Down, and up again.
+    let reason = "the machine moves".to_owned();
+    world
+        .command(Command::TakeDown { reason })
+        .expect("it is taken");
+    world.pass(2);
+    world
+        .give(Input::Lead {
+            cell: "test".into(),
+            version: "0.1.0".to_owned(),
+        })
+        .expect("a leader");
+    world.connect();
+    world.pass(10);
+    world
+}

@@ -1,0 +1,459 @@
+//! What holds of every decision, whatever happens: worlds, reports and plans that are made at random.
+
+mod common;
+
+use common::{World, batch, service};
+use muster_core::decide::{Command, Input};
+use muster_core::fleet::Fleet;
+use muster_core::guard;
+use muster_core::plan::plan;
+use muster_schemas::event::Event;
+use muster_schemas::ids::{AttemptId, JobId, PlanId, TaskId};
+use muster_schemas::plan::{Plan, Revision};
+use muster_schemas::spec::{JobSpec, Millis, PolicySpec, Port};
+use muster_schemas::state::{AttemptStatus, Outcome, Phase, TaskState};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many inputs for each property keep the core's tests within seconds; `PROPTEST_CASES=5000` looks further.
+const CASES: u32 = 32;
+
+/// Inputs that failed once are kept beside this file and tried first.
+fn settings() -> ProptestConfig {
+    let asked_for = ProptestConfig::default().cases;
+    let cases = std::env::var("PROPTEST_CASES").map_or(CASES, |_| asked_for);
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/properties.regressions",
+        ))),
+        ..ProptestConfig::default()
+    }
+}
+
+/// Something that happens to a cell. Numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A commit of these jobs, which may drop others.
+    Commit(Vec<JobSpec>, bool),
+    /// Seconds pass; agents do as they are told.
+    Pass(u32),
+    /// A running container exits by itself.
+    Exit(usize, i32),
+    /// A running container's liveness probe says no.
+    Condemn(usize),
+    /// A host is not heard any more.
+    Silent(usize),
+    /// All hosts are heard again.
+    Connect,
+    /// A person stops a task.
+    Stop(usize),
+    /// Another control plane takes over.
+    Lead,
+}
+
+fn some_job() -> impl Strategy<Value = JobSpec> {
+    (
+        prop::sample::select(vec!["api", "shop", "web", "nightly"]),
+        1..8u32,
+        1..4u32,
+        1..4u32,
+        0..3u32,
+        0..2u32,
+        0..6u32,
+    )
+        .prop_map(
+            |(name, size, image, cpus, surge, unavailable, constraint)| {
+                let mut spec = if name == "nightly" {
+                    let mut spec = batch(name, size, 1);
+                    if let Some(batch) = &mut spec.batch {
+                        batch.runtime_limit = Millis::secs(40);
+                        batch.run = Some(image.to_string());
+                    }
+                    spec
+                } else {
+                    let mut spec = service(name, size);
+                    if let Some(service) = &mut spec.service {
+                        service.rollout.max_surge = surge;
+                        service.rollout.max_unavailable = if surge == 0 { 1 } else { unavailable };
+                    }
+                    spec
+                };
+                spec.image = format!("registry.example.com/app:{image}");
+                spec.resources.cpu.0 = cpus * 1000;
+                let hard = &mut spec.constraints.hard;
+                match constraint {
+                    0 => hard.unique_host = true,
+                    1 => hard.zones = vec!["a".to_owned(), "b".to_owned()],
+                    2 => hard.hosts = vec!["host-0".to_owned(), "host-2".to_owned()],
+                    3 => {
+                        spec.ports = vec![Port {
+                            name: "http".to_owned(),
+                            port: 80,
+                            host_port: Some(8080),
+                        }];
+                    }
+                    _ => {}
+                }
+                spec
+            },
+        )
+}
+
+fn some_jobs() -> impl Strategy<Value = Vec<JobSpec>> {
+    vec(some_job(), 1..4).prop_map(|specs| {
+        let by_name: BTreeMap<JobId, JobSpec> = specs
+            .into_iter()
+            .map(|spec| (spec.name.clone(), spec))
+            .collect();
+        by_name.into_values().collect()
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (some_jobs(), any::<bool>()).prop_map(|(jobs, prune)| Step::Commit(jobs, prune)),
+        6 => (1..12u32).prop_map(Step::Pass),
+        3 => (any::<usize>(), 0..2i32).prop_map(|(which, code)| Step::Exit(which, code)),
+        1 => any::<usize>().prop_map(Step::Condemn),
+        1 => any::<usize>().prop_map(Step::Silent),
+        2 => Just(Step::Connect),
+        1 => any::<usize>().prop_map(Step::Stop),
+        1 => Just(Step::Lead),
+    ]
+}
+
+fn play(world: &mut World, step: Step) {
+    match step {
+        Step::Commit(jobs, prune) => {
+            let policy = PolicySpec {
+                name: "default".to_owned(),
+                prune,
+            };
+            world.commit(jobs, Some(policy));
+        }
+        Step::Pass(seconds) => world.pass(seconds),
+        Step::Exit(which, code) => {
+            if let Some(task) = pick_running(world, which) {
+                world.exit(&task.to_string(), code);
+            }
+        }
+        Step::Condemn(which) => {
+            if let Some(task) = pick_running(world, which) {
+                let attempt = world.fleet.current_attempt(world.task(&task));
+                let (id, host) = attempt
+                    .map(|known| (known.id, known.host))
+                    .expect("it runs");
+                let mut status = world.status(id, Phase::Running, Some(true));
+                status.live = Some(false);
+                world.report(host, status);
+            }
+        }
+        Step::Silent(which) => {
+            let hosts: Vec<_> = world.fleet.hosts.keys().copied().collect();
+            let host = hosts[which % hosts.len()];
+            world.give(Input::Silent { host }).expect("a known host");
+        }
+        Step::Connect => world.connect(),
+        Step::Stop(which) => {
+            if let Some(task) = pick_running(world, which) {
+                let reason = "it looks stuck".to_owned();
+                // It may be stopping already.
+                let _ = world.command(Command::StopTask { task, reason });
+            }
+        }
+        Step::Lead => {
+            world
+                .give(Input::Lead {
+                    cell: "test".into(),
+                    version: "0.1.0".to_owned(),
+                })
+                .expect("a leader");
+            world.connect();
+        }
+    }
+}
+
+fn pick_running(world: &World, which: usize) -> Option<TaskId> {
+    let running: Vec<&TaskId> = world
+        .running
+        .keys()
+        .filter_map(|id| world.fleet.attempts.get(id))
+        .filter(|attempt| attempt.state() == TaskState::Running)
+        .map(|attempt| &attempt.task)
+        .filter(|task| {
+            world
+                .fleet
+                .task(task)
+                .and_then(|task| world.fleet.current_attempt(task))
+                .is_some_and(|attempt| attempt.state() == TaskState::Running)
+        })
+        .collect();
+    (!running.is_empty()).then(|| running[which % running.len()].clone())
+}
+
+/// What is remembered of a world from step to step.
+#[derive(Default)]
+struct Before {
+    states: BTreeMap<AttemptId, TaskState>,
+    records: usize,
+    finished: BTreeSet<(TaskId, u32)>,
+}
+
+impl Before {
+    fn look(&mut self, world: &World) {
+        nothing_is_sold_twice(&world.fleet);
+        for attempt in world.fleet.attempts.values() {
+            let state = attempt.state();
+            let before = self.states.insert(attempt.id, state);
+            assert!(
+                before.is_none_or(|before| before <= state),
+                "{} goes back from {before:?} to {state:?}",
+                attempt.task
+            );
+        }
+        for record in &world.journal[self.records..] {
+            if let Event::TaskFinished { task, .. } = &record.event
+                && let Some(known) = world.fleet.task(task)
+                && known.run > 0
+            {
+                assert!(
+                    self.finished.insert((task.clone(), known.run)),
+                    "{task} finishes twice in run {}",
+                    known.run
+                );
+            }
+        }
+        self.records = world.journal.len();
+        let recent = world
+            .journal
+            .iter()
+            .rev()
+            .take_while(|record| world.now.duration_since(record.at).as_secs() < 60)
+            .filter(|record| {
+                matches!(&record.event, Event::StopOrdered { order } if order.reason.is_automated())
+            })
+            .count();
+        // The world runs too few tasks for the part of it to count for more than the floor.
+        assert!(recent <= guard::STOPS_PER_MINUTE_FLOOR as usize);
+        let saved = serde_json::to_vec(&world.fleet).expect("a fleet is JSON");
+        let read: Fleet = serde_json::from_slice(&saved).expect("a snapshot reads back");
+        assert_eq!(read, world.fleet, "a snapshot is the fleet");
+    }
+}
+
+/// The attempts that may have a container fit their hosts and keep to their jobs' hard constraints.
+fn nothing_is_sold_twice(fleet: &Fleet) {
+    for (host, taken) in fleet.allocated() {
+        let facts = fleet.hosts[&host].facts.as_ref().expect("it has told them");
+        assert!(taken.cpu <= facts.resources.cpu, "CPU of {}", facts.name);
+        assert!(taken.memory <= facts.resources.memory);
+        assert!(taken.containers <= facts.resources.containers);
+        let living = || {
+            fleet
+                .attempts
+                .values()
+                .filter(|attempt| attempt.host == host && attempt.ended.is_none())
+        };
+        let mut ports = BTreeSet::new();
+        for attempt in living() {
+            let spec = &fleet.jobs[&attempt.task.job].versions[&attempt.version].spec;
+            for port in spec.ports.iter().filter_map(|port| port.host_port) {
+                assert!(ports.insert(port), "port {port} twice on {}", facts.name);
+            }
+            let hard = &spec.constraints.hard;
+            if hard.unique_host {
+                let newest = living()
+                    .filter(|other| other.task.job == attempt.task.job)
+                    .max_by_key(|other| (other.placed_at, other.id))
+                    .expect("this one at least");
+                // The constraint may be younger than its neighbours; the youngest of them was placed under its own rules.
+                if newest.id == attempt.id {
+                    assert!(
+                        living()
+                            .filter(|other| other.task.job == attempt.task.job)
+                            .count()
+                            == 1,
+                        "{} is not alone of its job on {}",
+                        attempt.task,
+                        facts.name
+                    );
+                }
+            }
+            assert!(hard.zones.is_empty() || hard.zones.contains(&facts.zone));
+            assert!(hard.hosts.is_empty() || hard.hosts.contains(&facts.name));
+        }
+    }
+    let mut tasks = BTreeSet::new();
+    for attempt in fleet
+        .attempts
+        .values()
+        .filter(|known| known.ended.is_none())
+    {
+        assert!(tasks.insert(&attempt.task), "{} lives twice", attempt.task);
+    }
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    /// Also that the fleet is the fold of its journal, and that decisions come to rest: `World` looks after each input.
+    #[test]
+    fn whatever_happens_the_laws_hold(hosts in 1..4u32, steps in vec(step(), 1..25)) {
+        let mut world = World::new(hosts);
+        let mut before = Before::default();
+        for step in steps {
+            play(&mut world, step);
+            before.look(&world);
+        }
+    }
+
+    #[test]
+    fn a_plan_made_again_after_it_was_applied_is_empty(
+        commits in vec((some_jobs(), any::<bool>()), 1..5),
+        passes in 0..10u32,
+    ) {
+        let mut world = World::new(3);
+        for (jobs, prune) in commits {
+            play(&mut world, Step::Commit(jobs, prune));
+            let input = world.last_input.clone().expect("a commit was made");
+            if world.fleet.held_plan().is_none() {
+                let again = plan(&world.fleet, &input);
+                prop_assert_eq!(&again.changes, &vec![]);
+                prop_assert_eq!((again.starts, again.stops), (0, 0));
+                prop_assert_eq!(&again, &plan(&world.fleet, &input), "the same plan from the same state");
+            }
+            world.pass(passes);
+        }
+    }
+
+    /// What a plan says that it starts, in a fleet where nothing else happens, is what comes to run, where it fits.
+    #[test]
+    fn a_plan_for_an_empty_fleet_is_what_comes_to_run(sizes in vec(1..5u32, 1..4)) {
+        let mut world = World::new(3);
+        let jobs = sizes.iter().enumerate().map(|(number, size)| service(&format!("job{number}"), *size)).collect();
+        world.commit(jobs, None);
+        let starts = world.fleet.plans.back().expect("a plan").plan.starts;
+        prop_assert_eq!(starts, sizes.iter().sum::<u32>());
+        world.pass(3);
+        prop_assert_eq!(world.running.len(), starts as usize);
+        prop_assert_eq!(world.fleet.running_tasks(), starts);
+    }
+
+    #[test]
+    fn the_guard_is_monotone(stops in 0..400u32, running in 0..2000u32, more in 0..400u32) {
+        let held = |stops, running| !guard::check(&a_plan(stops, running)).is_empty();
+        prop_assert_eq!(
+            held(stops, running),
+            stops > 5 && u64::from(stops) * 5 > u64::from(running)
+        );
+        if held(stops, running) {
+            prop_assert!(held(stops + more, running), "asking for more is not safer");
+        } else {
+            prop_assert!(!held(stops, running + more), "the same stops in a larger fleet are not worse");
+        }
+    }
+
+    /// Reports may be repeated, delayed and reordered: once the newest has come, it is as if all had come in order.
+    #[test]
+    fn reports_in_any_order_lead_to_the_same(
+        order in Just((0..6usize).collect::<Vec<_>>()).prop_shuffle(),
+        again in vec(0..6usize, 0..6),
+        code in 0..2i32,
+        is_batch in any::<bool>(),
+    ) {
+        let end = |order: &[usize]| {
+            let mut world = World::new(1);
+            world.commit(vec![if is_batch { batch("job", 1, 3) } else { service("job", 1) }], None);
+            let (id, host) = world.fleet.attempts.values().next().map(|known| (known.id, known.host)).expect("placed");
+            let history = history(&mut world, id, code);
+            for place in order {
+                world.report(host, history[*place].clone());
+            }
+            let attempt = &world.fleet.attempts[&id];
+            let task = world.task(&attempt.task);
+            (
+                attempt.status.clone(), attempt.ended.clone(), attempt.running_at.is_some(), task.attempts,
+                world.fleet.task_state(task), task.failures, task.retries,
+            )
+        };
+        let in_order = end(&[0, 1, 2, 3, 4, 5]);
+        prop_assert_eq!(end(&[order, again].concat()), in_order);
+    }
+
+    /// A host that says less than it has loses nothing by it.
+    #[test]
+    fn what_a_report_does_not_mention_stays_as_it_was(size in 1..6u32, kept in vec(any::<bool>(), 6)) {
+        let mut world = World::new(1);
+        world.commit(vec![service("web", size), batch("sum", size, 0)], None);
+        world.pass(2);
+        let host = *world.fleet.hosts.keys().next().expect("a host");
+        let attempts: Vec<AttemptStatus> = world.fleet.attempts.values()
+            .zip(kept.iter().cycle())
+            .filter(|(_, kept)| **kept)
+            .filter_map(|(attempt, _)| attempt.status.clone())
+            .collect();
+        let before = world.fleet.attempts.clone();
+        let report = muster_schemas::wire::Report {
+            complete: true,
+            fence: Default::default(),
+            attempts,
+            orphans: Vec::new(),
+        };
+        world.give(Input::Report { host, report: Box::new(report) }).expect("a known host");
+        prop_assert_eq!(&world.fleet.attempts, &before);
+        prop_assert_eq!(world.stops(), 0);
+    }
+}
+
+/// The life of an attempt as its agent tells it.
+fn history(world: &mut World, id: AttemptId, code: i32) -> Vec<AttemptStatus> {
+    let outcome = if code == 0 {
+        Outcome::Succeeded
+    } else {
+        Outcome::Failed
+    };
+    let ended = world.ended(outcome, Some(code));
+    let mut statuses: Vec<AttemptStatus> = [
+        (Phase::Accepted, None),
+        (
+            Phase::Pulling {
+                done: 10,
+                total: 100,
+            },
+            None,
+        ),
+        (Phase::Creating, None),
+        (Phase::Running, Some(false)),
+        (Phase::Running, Some(true)),
+        (Phase::Ended(ended), None),
+    ]
+    .into_iter()
+    .map(|(phase, ready)| world.status(id, phase, ready))
+    .collect();
+    for status in &mut statuses[..3] {
+        status.started_at = None;
+    }
+    statuses
+}
+
+fn a_plan(stops: u32, running: u32) -> Plan {
+    Plan {
+        id: PlanId::from("p"),
+        parent: None,
+        revision: Revision {
+            commit: "c".into(),
+            author: "Ann".to_owned(),
+            subject: "s".to_owned(),
+            committed_at: jiff::Timestamp::UNIX_EPOCH,
+        },
+        changes: Vec::new(),
+        refused: Vec::new(),
+        policy: None,
+        running,
+        starts: 0,
+        stops,
+    }
+}
