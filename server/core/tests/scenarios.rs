@@ -679,3 +679,60 @@ fn a_new_leadership_does_not_renew_the_budget() {
         "half a minute has one minute's budget, whoever leads"
     );
 }
+
+#[test]
+fn a_service_task_whose_retries_are_exhausted_holds_its_place_until_the_job_changes() {
+    use muster_schemas::spec::{ImmediateRetry, RetryPolicy};
+    let mut world = World::new(1);
+    let mut spec = service("web", 2);
+    spec.service.as_mut().unwrap().retry =
+        RetryPolicy::Immediate(ImmediateRetry { retries: Some(1) });
+    world.commit(vec![spec.clone()], None);
+    world.pass(1);
+    for _ in 0..2 {
+        world.exit("web.0", 1);
+        world.pass(1);
+    }
+    world.pass(700);
+    assert_eq!(world.living("web"), [(1, TaskState::Running)]);
+    assert!(matches!(
+        &world.task(&"web.0".parse().unwrap()).phase,
+        TaskPhase::Finished {
+            reason: FinishReason::RetriesExhausted { retries: 1, .. },
+            ..
+        }
+    ));
+    // More tasks take other indexes; a change of what runs begins the exhausted one again.
+    spec.service.as_mut().unwrap().capacity.desired = 3;
+    world.commit(vec![spec.clone()], None);
+    world.pass(3);
+    assert_eq!(
+        world.living("web"),
+        [(1, TaskState::Running), (2, TaskState::Running)]
+    );
+    world.commit(vec![with_image(spec, "registry.example.com/app:2")], None);
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 3);
+}
+
+#[test]
+fn evidence_of_a_loss_does_not_count_against_the_retries() {
+    let mut world = World::new(1);
+    world.commit(vec![batch("sum", 1, 1)], None);
+    for round in 0..6u32 {
+        world.pass(1);
+        let task = world.task(&"sum.0".parse().unwrap());
+        let attempt = world.fleet.current_attempt(task).expect("again").clone();
+        assert_eq!((attempt.number, task.retries), (round + 1, 0));
+        let mut ended = world.ended(Outcome::Lost, None);
+        ended.system_error = true;
+        let status = world.status(attempt.id, muster_schemas::state::Phase::Ended(ended), None);
+        world.running.remove(&attempt.id);
+        world.report(attempt.host, status);
+    }
+    for _ in 0..2 {
+        world.pass(1);
+        world.exit("sum.0", 1);
+    }
+    assert!(world.task(&"sum.0".parse().unwrap()).is_finished());
+}

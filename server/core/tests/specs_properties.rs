@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 /// are far below what anything quadratic would take.
 const SOON: Duration = Duration::from_secs(10);
 
-/// An eighth of the largest file: large enough that anything quadratic takes minutes, small enough for a debug build to
+/// A sixteenth of the largest file: large enough that anything quadratic takes minutes, small enough for a debug build to
 /// read dozens of them in seconds.
-const HOSTILE_BYTES: usize = 128 << 10;
+const HOSTILE_BYTES: usize = 64 << 10;
 
 /// Deeper than anything is read; there are hundreds of these.
 const DEEP_BYTES: usize = 16 << 10;
