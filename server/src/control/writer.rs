@@ -111,7 +111,7 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
     for record in &tail {
         fleet.apply(record);
     }
-    let epoch = fleet.epoch + 1;
+    let epoch = epoch_after(fleet.epoch, Timestamp::now());
     let mut working = fleet;
     let lead = Input::Lead {
         cell: CellName::from(info.cell.as_str()),
@@ -130,6 +130,15 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
         inputs,
         snapshot_at,
     })
+}
+
+/// The epoch of a leadership that begins now: higher than the one before, and the second of its beginning, so that no two
+/// leaderships ever have the same. Were they counted, a control plane on an old copy of the journal would lead with a number
+/// that another has led with, and could not be told from it.
+pub(super) fn epoch_after(before: u64, now: Timestamp) -> u64 {
+    before
+        .saturating_add(1)
+        .max(u64::try_from(now.as_second()).unwrap_or(0))
 }
 
 /// Runs the loop until `shutdown`, or until the journal cannot be written.

@@ -2,7 +2,8 @@
 
 use super::poll::{eventually, secs, so, throughout};
 use super::specs::{Service, registry};
-use super::stack::Stack;
+use super::stack::{Stack, line};
+use muster_schemas::api::CommandAnswer;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -82,19 +83,26 @@ fn an_agent_does_not_follow_an_old_copy_of_the_journal() {
     stack.wait_for_api();
     stack.wait_for_hosts();
 
-    // What happens after the copy: every task is replaced, several times, and there are more of them.
-    for round in 1..=3 {
-        service.round = round;
-        service.desired = 4;
-        service.max_surge = 4;
-        stack.push(&service, &format!("Round {round}"));
-        stack.wait_until_settled(&service, u64::from(round) + 1);
-    }
+    // Little happens after the copy, so that its own records soon have the numbers that the agent has heard.
+    let _: CommandAnswer = stack
+        .api
+        .post(
+            "/tasks/web.0/stop",
+            r#"{"reason": "to have something that the copy lacks"}"#,
+        )
+        .unwrap();
+    eventually(secs(20), "web.0 is replaced", || {
+        let task = stack.api.task("web.0")?.task;
+        so(task.attempt_number == 2 && task.healthy, || line(&task))
+    });
+    stack.wait_until_settled(&service, 1);
     let running = stack.running();
     let ids: BTreeSet<String> = stack.containers().into_iter().map(|c| c.id).collect();
     let heard = stack.api.fleet().unwrap();
 
     stack.serve.end();
+    let newest = stack.home().join("newest");
+    copy_journal(&stack.serve_home(), &newest);
     copy_journal(&copy, &stack.serve_home());
     stack.serve.start();
     stack.wait_for_api();
@@ -115,14 +123,48 @@ fn an_agent_does_not_follow_an_old_copy_of_the_journal() {
             format!("muster_fenced_total is {fenced:?}")
         })
     });
-    throughout(secs(8), "nothing is stopped, nothing is started", || {
+    let unchanged = |stack: &Stack| {
         let now = stack.running();
         so(now == running, || format!("{now:?}, before {running:?}"))?;
         let all: BTreeSet<String> = stack.try_containers()?.into_iter().map(|c| c.id).collect();
         so(all.is_subset(&ids), || {
             format!("new: {:?}", all.difference(&ids))
         })
+    };
+    // The copy's journal grows past what the agent has heard, and over a restart.
+    while stack.api.fleet().unwrap().seq <= heard.seq {
+        let grown = stack.api.fleet().unwrap().seq;
+        service.round += 1;
+        stack.push(&service, "Another round");
+        eventually(secs(10), "the commit is planned", || {
+            so(stack.api.fleet()?.seq > grown, || {
+                format!("still at {grown}")
+            })
+        });
+    }
+    throughout(secs(4), "nothing is stopped, nothing is started", || {
+        unchanged(&stack)
     });
+    stack.serve.kill();
+    stack.serve.start();
+    stack.wait_for_api();
+    throughout(secs(4), "nor after a restart", || unchanged(&stack));
+    assert!(
+        stack
+            .api
+            .hosts()
+            .unwrap()
+            .iter()
+            .all(|host| !host.reachable)
+    );
+
+    // With the newest journal all goes on, and only then.
+    stack.serve.end();
+    copy_journal(&newest, &stack.serve_home());
+    stack.serve.start();
+    stack.wait_for_api();
+    stack.wait_for_hosts();
+    stack.wait_until_settled(&service, 2);
 }
 
 /// The journal with all that belongs to it, of a control plane that does not run.
