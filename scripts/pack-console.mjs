@@ -36,7 +36,18 @@ for (const name of walk(path.join(web, 'style'))) {
 }
 take(
   'boot.js',
-  Buffer.from("import start from './muster-web.js';\nstart({ module_or_path: new URL('muster-web_bg.wasm', import.meta.url) });\n"),
+  // web/static/load.js hears of the outcome, and loads the page anew where that may help.
+  Buffer.from(`const tell = (what) => dispatchEvent(new Event(what));
+import('./muster-web.js')
+  .then((console) => console.default({ module_or_path: new URL('muster-web_bg.wasm', import.meta.url) }))
+  .then(
+    () => tell('muster-started'),
+    (error) => {
+      console.warn('The console did not start:', error);
+      tell('muster-failed');
+    },
+  );
+`),
 );
 take('index.html', fs.readFileSync(path.join(web, 'index.html')));
 

@@ -65,6 +65,7 @@ test('a service is pushed, updated, scaled, moved and removed', async ({ console
     await expect(muster.healthy()).toHaveCount(2, { timeout: 30_000 });
   });
 
+  await expect.poll(async () => (await containers('storefront')).size, { timeout: 20_000 }).toBe(2);
   const before = await containers('storefront');
 
   await test.step('its file is moved: the same containers run on', async () => {

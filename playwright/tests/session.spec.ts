@@ -12,6 +12,20 @@ test('the link signs in, and its token is gone from the address', async ({ page,
   expect(await page.evaluate(() => document.cookie)).toBe('');
 });
 
+test('a load that is cut off is done again, and the token of the link with it', async ({ page }) => {
+  // As browsers do to what they fetch while a network interface comes or goes.
+  const cut = new Set<string>();
+  await page.route(/muster-web\.[^/]*js$|_bg\.[^/]*wasm$|api\/v1\/session$/, (route) => {
+    const path = new URL(route.request().url()).pathname;
+    if (cut.has(path)) return route.continue();
+    cut.add(path);
+    return route.abort('connectionreset');
+  });
+  await page.goto(link('/hosts'));
+  await expect(page.locator('tr[data-test-host]')).toHaveCount(1, { timeout: 20_000 });
+  expect(cut.size).toBe(3);
+});
+
 test('a wrong token is refused with a reason; the right one, pasted as a link, is taken', async ({ page }) => {
   await page.goto('/#token=not-the-token');
   await expect(page.locator('[data-test-sign-in-error]')).toBeVisible();

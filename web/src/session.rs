@@ -27,7 +27,7 @@ impl Who {
         let token = take_token();
         leptos::task::spawn_local(async move {
             match token {
-                Some(token) => who.sign_in(&token).await,
+                Some(token) => who.sign_in_when_reached(&token).await,
                 None => who.look().await,
             }
         });
@@ -39,6 +39,18 @@ impl Who {
         match api::sign_in(token).await {
             Ok(SessionView { name }) => self.0.set(Session::In(name)),
             Err(trouble) => self.0.set(Session::Out(Some(trouble))),
+        }
+    }
+
+    /// Signs in with the link's token, which is nowhere else to be had any more. While the control plane cannot be reached
+    /// it tries again each second.
+    async fn sign_in_when_reached(self, token: &str) {
+        loop {
+            self.sign_in(token).await;
+            if self.0.get_untracked() != Session::Out(Some(Trouble::Unreached)) {
+                return;
+            }
+            gloo_timers::future::TimeoutFuture::new(1_000).await;
         }
     }
 
