@@ -16,7 +16,7 @@ print(*(s.getsockname()[1] for s in held))')
   export MUSTER_HOME
   export MUSTER_LISTEN=127.0.0.1:${ports% *} MUSTER_AGENT_LISTEN=127.0.0.1:${ports#* }
   export MUSTER_REGISTRY=$MUSTER_REGISTRY_LISTEN
-  export MUSTER_CELL=private-${MUSTER_HOME##*-}
+  export MUSTER_CELL=${stack_cell_prefix:-private}-${MUSTER_HOME##*-}
   MUSTER_CELL=$(printf '%s' "$MUSTER_CELL" | tr 'A-Z' 'a-z')
   stack_log=$MUSTER_HOME/up.log
 

@@ -60,6 +60,13 @@ pub enum Event {
         /// The host.
         host: HostId,
     },
+    /// A person says that a host is gone for good, and its containers with it: that is evidence, so its attempts have ended.
+    HostRemoved {
+        /// The host.
+        host: HostId,
+        /// Their words.
+        reason: String,
+    },
     /// A host's facts are new or have changed.
     HostReported {
         /// The host.

@@ -70,6 +70,7 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::HostEnrolled { host, .. } => Subjects::of("host_enrolled").host(*host),
         Event::HostConnected { host } => Subjects::of("host_connected").host(*host),
         Event::HostUnreachable { host } => Subjects::of("host_unreachable").host(*host),
+        Event::HostRemoved { host, .. } => Subjects::of("host_removed").host(*host),
         Event::HostReported { host, .. } => Subjects::of("host_reported").host(*host),
         Event::OrphansSeen { host, .. } => Subjects::of("orphans_seen").host(*host),
         Event::RepositoryTroubled { .. } => Subjects::of("repository_troubled"),
@@ -125,6 +126,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::HostEnrolled { .. }
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
+        | Event::HostRemoved { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }
@@ -163,6 +165,11 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::HostUnreachable { host } => format!(
             "the agent of {} is not heard of any more; its tasks may well run on",
             name(*host)
+        ),
+        Event::HostRemoved { host, reason } => format!(
+            "{} was removed by {}: {reason}; what ran there counts as lost",
+            name(*host),
+            record.actor
         ),
         Event::HostReported { host: _, facts } => facts_sentence(facts),
         Event::OrphansSeen { host, orphans } => orphans_sentence(&name(*host), orphans),

@@ -464,6 +464,38 @@ fn a_host_that_cannot_be_seen_keeps_its_tasks() {
 }
 
 #[test]
+fn a_host_that_a_person_removes_gives_its_tasks_to_others() {
+    let mut world = World::new(2);
+    world.commit(vec![service("web", 4)], None);
+    world.pass(5);
+    let host = *world.fleet.hosts.keys().next().unwrap();
+    let remove = Command::RemoveHost {
+        host,
+        reason: "its disk died".to_owned(),
+    };
+    assert!(
+        world.command(remove.clone()).is_err(),
+        "a host whose containers run is not removed"
+    );
+    world
+        .give(muster_core::decide::Input::Silent { host })
+        .unwrap();
+    world.command(remove).unwrap();
+    world.running.retain(|_, on| *on != host);
+    world.pass(5);
+    assert_eq!(world.healthy("web"), 4);
+    assert_eq!(world.stops(), 0);
+    assert!(
+        world
+            .fleet
+            .attempts
+            .values()
+            .all(|attempt| attempt.host != host),
+        "nothing is kept of what is out of reach"
+    );
+}
+
+#[test]
 fn a_task_that_fits_nowhere_says_why() {
     let mut world = World::new(3);
     let mut spec = service("big", 1);

@@ -239,8 +239,7 @@ proptest! {
 #[test]
 fn a_clock_that_was_set_back_does_not_keep_a_container_from_starting() {
     let launch = launch(1);
-    let mut world = World::default();
-    world.items = vec![Assignment::Run(Box::new(launch.clone()))];
+    let mut world = World::assigned(vec![Assignment::Run(Box::new(launch.clone()))]);
     world
         .containers
         .insert(launch.attempt, container(&launch, ContainerState::Created));
@@ -254,10 +253,8 @@ fn a_clock_that_was_set_back_does_not_keep_a_container_from_starting() {
 
 #[test]
 fn one_fetch_serves_all_who_wait_for_the_image() {
-    let mut world = World::default();
-    world.items = (0..4)
-        .map(|number| Assignment::Run(Box::new(launch(number))))
-        .collect();
+    let items = (0..4).map(|number| Assignment::Run(Box::new(launch(number))));
+    let world = World::assigned(items.collect());
     assert_eq!(
         decide(&world.view()),
         [Action::Fetch {

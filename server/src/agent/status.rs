@@ -136,8 +136,7 @@ mod tests {
     #[test]
     fn only_changes_are_told_and_numbers_grow() {
         let launch = launch(7);
-        let mut world = World::default();
-        world.items = vec![Assignment::Run(Box::new(launch.clone()))];
+        let mut world = World::assigned(vec![Assignment::Run(Box::new(launch.clone()))]);
         let mut statuses = Statuses::default();
         let none = BTreeMap::new();
         let first = statuses.update(&world.view(), &none);
@@ -160,8 +159,7 @@ mod tests {
     fn another_containers_probe_is_not_believed() {
         let mut launch = launch(7);
         launch.readiness = Some(serde_json::from_str(r#"{"tcp":{"port":8080}}"#).unwrap());
-        let mut world = World::default();
-        world.items = vec![Assignment::Run(Box::new(launch.clone()))];
+        let mut world = World::assigned(vec![Assignment::Run(Box::new(launch.clone()))]);
         world
             .containers
             .insert(launch.attempt, container(&launch, ContainerState::Running));

@@ -170,6 +170,14 @@ impl Default for World {
 }
 
 impl World {
+    /// One with these assignments and nothing else.
+    pub fn assigned(items: Vec<Assignment>) -> Self {
+        Self {
+            items,
+            ..Self::default()
+        }
+    }
+
     /// The view of it.
     pub fn view(&self) -> View<'_> {
         View {

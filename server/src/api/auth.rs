@@ -1,4 +1,4 @@
-//! Who asks: bearers of a token, and the console's sessions.
+//! Who asks: bearers of a token, and those who hold one of the console's sessions.
 //!
 //! A token is 256 random bits, so that it can be neither guessed nor found from its hash; only hashes are compared and kept
 //! in memory. The console changes its token for a cookie that scripts cannot read and other sites cannot send.
@@ -11,22 +11,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Mutex;
 
-/// A session ends after so long, whatever its use: a working day and a bit, so that one logs in once a day.
-pub const SESSION_HOURS: i64 = 12;
+pub use super::sessions::{MAX_SESSIONS, SESSION_HOURS, Sessions};
 
-/// So many sessions are kept; beyond it the oldest goes. More than people have browsers.
-pub const MAX_SESSIONS: usize = 1000;
+pub(super) type Hash = [u8; 32];
 
-type Hash = [u8; 32];
-
-fn hash(secret: &str) -> Hash {
+pub(super) fn hash(secret: &str) -> Hash {
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -124,67 +117,6 @@ pub fn load_or_create_token(home: &Path) -> io::Result<String> {
             Ok(token)
         }
         Err(error) => Err(error),
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Session {
-    name: String,
-    expires_at: Timestamp,
-}
-
-/// The console's sessions, by the hash of their id.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    open: Mutex<HashMap<Hash, Session>>,
-}
-
-impl Sessions {
-    fn with<R>(&self, act: impl FnOnce(&mut HashMap<Hash, Session>) -> R) -> R {
-        // A poisoned lock means that a thread panicked between two map operations; the map itself is whole.
-        let mut open = self
-            .open
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        act(&mut open)
-    }
-
-    /// Opens a session for the bearer of the token `name`; answers its id.
-    pub fn open(&self, name: &str, now: Timestamp) -> String {
-        let id = new_secret();
-        self.with(|open| {
-            open.retain(|_, session| session.expires_at > now);
-            if open.len() >= MAX_SESSIONS {
-                let oldest = open
-                    .iter()
-                    .min_by_key(|(_, session)| session.expires_at)
-                    .map(|(hash, _)| *hash);
-                if let Some(oldest) = oldest {
-                    open.remove(&oldest);
-                }
-            }
-            open.insert(
-                hash(&id),
-                Session {
-                    name: name.to_owned(),
-                    expires_at: now + SignedDuration::from_hours(SESSION_HOURS),
-                },
-            );
-        });
-        id
-    }
-
-    /// Whose session it is, while it lasts.
-    pub fn name_of(&self, id: &str, now: Timestamp) -> Option<String> {
-        self.with(|open| {
-            let session = open.get(&hash(id))?;
-            (session.expires_at > now).then(|| session.name.clone())
-        })
-    }
-
-    /// Ends a session.
-    pub fn close(&self, id: &str) {
-        self.with(|open| open.remove(&hash(id)));
     }
 }
 

@@ -4,7 +4,7 @@
 //! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
 //! there is to know of HTTP is in here.
 //!
-//! Read in this order: [`state`], [`auth`], [`routes`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
+//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
 
 pub mod auth;
 pub mod console;
@@ -16,6 +16,7 @@ pub mod problem;
 pub mod query;
 pub mod routes;
 pub mod server;
+pub mod sessions;
 pub mod state;
 pub mod watch;
 

@@ -46,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::get_usage))
         .routes(routes!(logs::logs))
         .routes(routes!(commands::stop_task))
+        .routes(routes!(commands::remove_host))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host))
         .routes(routes!(plans::list_plans))

@@ -176,7 +176,12 @@ impl Client {
         let cause = if error.is_timeout() {
             "it takes too long".to_owned()
         } else {
-            cause.to_string()
+            // The system's number for it says nothing to people.
+            let text = cause.to_string();
+            text.split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_owned()
         };
         ClientError::Unreachable {
             url: self.url().to_owned(),

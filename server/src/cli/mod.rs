@@ -75,6 +75,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Stop one task's container; a service's task comes back with a new attempt
     Stop(orders::StopArgs),
+    /// Say that a host is gone for good: its tasks get new attempts on other hosts
+    RemoveHost(orders::RemoveHostArgs),
     /// Make a single-use token and print the command with which a host joins
     EnrolToken,
     /// Make the control plane read the repository now
@@ -121,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,
+        Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,
         Command::Completions { shell } => {

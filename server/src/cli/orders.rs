@@ -35,6 +35,34 @@ pub(super) async fn stop(
     Ok(ExitCode::SUCCESS)
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct RemoveHostArgs {
+    /// The host's name or id
+    host: String,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn remove_host(
+    args: RemoveHostArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = CommandRequest {
+        reason: args.reason,
+    };
+    let answer: CommandAnswer = client
+        .post(&["hosts", &args.host, "remove"], &body, None)
+        .await?;
+    if screen.is_json() {
+        print_json(&answer)?;
+    } else {
+        print(&format!("{}\n", answer.message))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The command goes to standard output and the rest to standard error, so that it can be piped into ssh.
 pub(super) async fn enrol_token(client: &Client, screen: &Screen) -> anyhow::Result<ExitCode> {
     let token: EnrolmentToken = client.post(&["enrolments"], &json!({}), None).await?;

@@ -1,7 +1,7 @@
 //! Jobs, tasks, hosts, plans and events as rows of a table.
 
 use crate::cli::table::{Cell, Table, Tone};
-use crate::cli::time::{age, ahead, seconds};
+use crate::cli::time::{age, seconds};
 use jiff::Timestamp;
 use muster_schemas::api::{
     EventView, HostView, JobStatus, JobView, PlanStatus, PlanView, TaskView,
@@ -92,22 +92,10 @@ pub(super) fn tasks(tasks: &[TaskView], now: Timestamp, wide: bool) -> Table {
                 Cell::text(&task.image),
             ]);
         }
-        cells.push(Cell::text(task_reason(task, now)));
+        cells.push(Cell::text(&task.reason));
         table.row(cells);
     }
     table
-}
-
-/// Why the task is in its state, with the time of its next attempt where it waits for one.
-pub(super) fn task_reason(task: &TaskView, now: Timestamp) -> String {
-    match task
-        .not_before
-        .filter(|at| task.state == TaskState::Queued && *at > now)
-    {
-        Some(at) if task.reason.is_empty() => format!("next attempt {}", ahead(now, at)),
-        Some(at) => format!("{}; next attempt {}", task.reason, ahead(now, at)),
-        None => task.reason.clone(),
-    }
 }
 
 /// A task's state in words, with what a reader must not miss beside it.

@@ -32,6 +32,9 @@ impl Control for ControlHandle {
         fence: Fence,
     ) -> BoxFuture<'_, Result<watch::Receiver<Option<Arc<Assignments>>>, String>> {
         Box::pin(async move {
+            if let Some(why) = self.knows_less_than(host, fence).await? {
+                return Err(why);
+            }
             self.note_heard(host);
             self.take(Input::Connected {
                 host,
@@ -39,13 +42,6 @@ impl Control for ControlHandle {
             })
             .await
             .map_err(|error| error.to_string())?;
-            let own = self.read(|fleet| Fence {
-                epoch: fleet.epoch,
-                seq: fleet.seq,
-            });
-            if !own.may_follow(fence) {
-                self.tell_fenced(host, own, fence);
-            }
             Ok(self.assignments_of(host))
         })
     }
@@ -95,6 +91,37 @@ impl Control for ControlHandle {
 }
 
 impl ControlHandle {
+    /// Whether a host follows another history than this journal's, and why: then nothing that it says is taken and no order
+    /// is sent to it. Numbers alone do not tell: an old copy of a journal grows, too, and soon reaches the number that the
+    /// host has heard. What it cannot have is the very record that the host's orders rest on, for each leadership has an
+    /// epoch of its own ([`epoch_after`](super::writer::epoch_after)).
+    async fn knows_less_than(&self, host: HostId, fence: Fence) -> Result<Option<String>, String> {
+        if fence == Fence::default() {
+            return Ok(None);
+        }
+        let own = self.read(|fleet| Fence {
+            epoch: fleet.epoch,
+            seq: fleet.seq,
+        });
+        let rests_on = self
+            .journal()
+            .records(fence.seq.saturating_sub(1), 1)
+            .await
+            .map_err(|error| error.to_string())?;
+        let is_ours = rests_on
+            .first()
+            .is_some_and(|record| record.seq == fence.seq && record.epoch == fence.epoch);
+        if own.may_follow(fence) && is_ours {
+            return Ok(None);
+        }
+        self.tell_fenced(host, own, fence);
+        Ok(Some(format!(
+            "the host's orders rest on record {} of epoch {}, which this control plane's journal does not have: it is an \
+             old copy, or another control plane leads; restore the newest journal",
+            fence.seq, fence.epoch
+        )))
+    }
+
     fn tell_fenced(&self, host: HostId, own: Fence, highest: Fence) {
         tracing::error!(
             %host, ?own, ?highest,

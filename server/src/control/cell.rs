@@ -109,7 +109,9 @@ impl Cell for RunningCell {
                         refusal @ (Refusal::UnknownTask(_) | Refusal::UnknownHost(_)),
                     ) => CommandFault::NotFound(refusal.to_string()),
                     CommandError::Refused(
-                        refusal @ (Refusal::NothingToStop { .. } | Refusal::BadHostName(_)),
+                        refusal @ (Refusal::NothingToStop { .. }
+                        | Refusal::HostIsConnected(_)
+                        | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),
                     CommandError::Ended => CommandFault::Unavailable(error.to_string()),
                 })

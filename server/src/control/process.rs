@@ -109,7 +109,9 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         repository_read_at,
     };
     let tokens = api::auth::Tokens::admin(&token);
-    let state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
+    let sessions = api::auth::Sessions::kept_in(home, &tokens);
+    let mut state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
+    state.sessions = Arc::new(sessions);
     tracing::info!(
         cell = config.cell, listen = %config.listen, agents = %config.agent_listen,
         repository = control.info().repository, branch = config.branch, "the control plane leads"

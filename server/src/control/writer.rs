@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use muster_core::assign::assignments;
 use muster_core::decide::{Answer, Draft, Input, Refusal, follow, take};
 use muster_core::fleet::Fleet;
+use muster_core::view::task_view;
+use muster_schemas::api::TaskView;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, HostId};
 use std::collections::BTreeSet;
@@ -109,7 +111,7 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
     for record in &tail {
         fleet.apply(record);
     }
-    let epoch = fleet.epoch + 1;
+    let epoch = epoch_after(fleet.epoch, Timestamp::now());
     let mut working = fleet;
     let lead = Input::Lead {
         cell: CellName::from(info.cell.as_str()),
@@ -128,6 +130,15 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
         inputs,
         snapshot_at,
     })
+}
+
+/// The epoch of a leadership that begins now: higher than the one before, and the second of its beginning, so that no two
+/// leaderships ever have the same. Were they counted, a control plane on an old copy of the journal would lead with a number
+/// that another has led with, and could not be told from it.
+pub(super) fn epoch_after(before: u64, now: Timestamp) -> u64 {
+    before
+        .saturating_add(1)
+        .max(u64::try_from(now.as_second()).unwrap_or(0))
 }
 
 /// Runs the loop until `shutdown`, or until the journal cannot be written.
@@ -225,12 +236,20 @@ async fn show(
     journal.append(records).await?;
     metrics::histogram!("muster_journal_append_seconds").record(started.elapsed().as_secs_f64());
     let mut touched = BTreeSet::new();
+    let mut finished = Vec::new();
     {
         let mut fleet = shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
             touched.extend(touched_host(&fleet, record));
             fleet.apply(record);
+            finished.extend(finished_task(&fleet, record));
         }
+    }
+    // History repeats what the journal has, in another order: without it only searching suffers.
+    if !finished.is_empty()
+        && let Err(error) = shared.journal.archive_tasks(&finished).await
+    {
+        tracing::error!(%error, "finished tasks could not be written to history");
     }
     send_assignments(handle, &touched);
     let commit = handle.read(|fleet| {
@@ -252,6 +271,20 @@ async fn show(
     Ok(())
 }
 
+/// A task that has just finished, as history keeps it: now its last attempt is still known.
+fn finished_task(fleet: &Fleet, record: &Record) -> Option<TaskView> {
+    let Event::TaskFinished { task, .. } = &record.event else {
+        return None;
+    };
+    let job = fleet.jobs.get(&task.job)?;
+    Some(task_view(
+        fleet,
+        job,
+        job.tasks.get(&task.index)?,
+        record.at,
+    ))
+}
+
 /// The host whose assignments a record may change, as the fleet was before it.
 fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
     let host_of = |id: &AttemptId| fleet.attempts.get(id).map(|attempt| attempt.host);
@@ -265,6 +298,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::HostEnrolled { .. }
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
+        | Event::HostRemoved { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }

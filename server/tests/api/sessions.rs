@@ -109,6 +109,33 @@ fn sessions_end_and_are_bounded() {
 }
 
 #[test]
+fn sessions_outlive_the_process_but_not_their_token() {
+    use muster::api::auth::{Sessions, Tokens};
+    let home = tempfile::tempdir().expect("a folder");
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let tokens = Tokens::admin("one");
+    let sessions = || Sessions::kept_in(home.path(), &tokens);
+
+    let first = sessions();
+    let (kept, closed) = (first.open("admin", now), first.open("admin", now));
+    first.close(&closed);
+    let second = sessions();
+    assert_eq!(second.name_of(&kept, now).as_deref(), Some("admin"));
+    assert_eq!(second.name_of(&closed, now), None, "it was signed out");
+    let file = home.path().join("sessions.json");
+    let text = std::fs::read_to_string(&file).expect("the file");
+    assert!(!text.contains(&kept), "the file lets nobody in: {text}");
+
+    let other = Sessions::kept_in(home.path(), &Tokens::admin("another"));
+    assert_eq!(other.name_of(&kept, now), None);
+
+    std::fs::write(&file, "{").expect("the file");
+    assert_eq!(sessions().name_of(&kept, now), None);
+    let again = sessions().open("admin", now);
+    assert_eq!(sessions().name_of(&again, now).as_deref(), Some("admin"));
+}
+
+#[test]
 fn the_token_is_made_once_and_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = tempfile::tempdir().expect("a folder");

@@ -3,6 +3,7 @@
 use crate::api::Trouble;
 use crate::components::shape::shape;
 use crate::components::text;
+use crate::format;
 use crate::query::Query;
 use crate::tone::Shape;
 use leptos::prelude::*;
@@ -62,8 +63,13 @@ pub fn went_wrong(trouble: &Trouble, again: impl Fn() + 'static) -> AnyView {
             <div class=if missing { "blank-mark quiet" } else { "blank-mark bad" }>
                 {shape(if missing { Shape::Dash } else { Shape::Warning })}
             </div>
-            <h2>{text::rich(&message)}</h2>
-            <p>{text::rich(&hint)}</p>
+            <h2>{text::rich(&format::sentence(&message))}</h2>
+            <p>{if missing {
+                // The API's own hint names its paths, which helps those who call it.
+                "It may have been removed, or the address mistyped.".into_any()
+            } else {
+                text::rich(&format::sentence(&hint))
+            }}</p>
             <p class="blank-actions">
                 <button type="button" class="button" data-test-retry on:click=move |_| again()>"Try again"</button>
                 <a class="button plain" href="/jobs">"All jobs"</a>

@@ -21,10 +21,10 @@ pub fn table(attempts: &[AttemptView]) -> AnyView {
                         <th class="c-state">"State"</th>
                         <th>"What happened"</th>
                         <th class="c-host">"Host"</th>
-                        <th class="c-version right">"Version"</th>
+                        <th class="c-version right spare">"Version"</th>
                         <th class="c-exit right">"Exit"</th>
                         <th class="c-time right">"Ran"</th>
-                        <th class="c-time right">"Placed"</th>
+                        <th class="c-time right spare">"Placed"</th>
                         <th class="c-id">"Attempt"</th>
                     </tr>
                 </thead>
@@ -72,10 +72,10 @@ fn row(attempt: &AttemptView) -> AnyView {
             <td>{state(look)}</td>
             <td class="clip" title=words.clone()>{format::sentence(&words)}</td>
             <td class="clip">{attempt.host.clone()}</td>
-            <td class="right number">{attempt.version}</td>
+            <td class="right number spare">{attempt.version}</td>
             <td class="right">{exit}</td>
             <td class="right">{ran}</td>
-            <td class="right">{text::time(attempt.placed_at)}</td>
+            <td class="right spare">{text::time(attempt.placed_at)}</td>
             <td>
                 <span class="id">
                     <code title=attempt.id.clone()>{format!("…{}", format::short_attempt(&attempt.id))}</code>

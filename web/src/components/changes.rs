@@ -66,6 +66,8 @@ fn side(value: Option<&Value>, class: &'static str, sign: &'static str) -> AnyVi
         Some(value) => {
             let text = match value {
                 Value::Object(_) | Value::Array(_) => yaml::print(value).trim_end().to_owned(),
+                // A text says itself; quotes would only be in the way of reading. An empty one needs them to be seen.
+                Value::String(text) if !text.trim().is_empty() => text.clone(),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                     yaml::scalar(value)
                 }

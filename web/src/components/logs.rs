@@ -140,6 +140,7 @@ pub fn panel(
             <div
                 class="log-pane"
                 class:wrap=wrap
+                class:none=move || attempt.get().is_none()
                 role="log"
                 aria-live="off"
                 tabindex="0"

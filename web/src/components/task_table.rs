@@ -27,9 +27,9 @@ pub fn table(hosts: Hosts, tasks: impl Fn() -> Vec<TaskView> + Send + Sync + 'st
                         <th class="c-state">"State"</th>
                         <th>"Reason"</th>
                         {(hosts == Hosts::Shown).then(|| view! { <th class="c-host">"Host"</th> })}
-                        <th class="c-ip">"Address"</th>
+                        <th class="c-ip spare">"Address"</th>
                         <th class="c-version right">"Version"</th>
-                        <th class="c-n right" title="Which attempt of the task it is">"Attempt"</th>
+                        <th class="c-n right spare" title="Which attempt of the task it is">"Attempt"</th>
                         <th class="c-time right">"Started"</th>
                     </tr>
                 </thead>
@@ -69,12 +69,12 @@ fn cells(hosts: Hosts, task: &TaskView) -> AnyView {
         {(hosts == Hosts::Shown).then(|| view! {
             <td class="clip">{text::host_link(task.host_id.as_deref(), task.host.as_deref())}</td>
         })}
-        <td class="mono clip">{text::or_nothing(task.ip.clone())}</td>
+        <td class="mono clip spare">{text::or_nothing(task.ip.clone())}</td>
         <td class="right">
             {(!task.current_version).then(|| view! { <span class="tag" title="Not the job's current version">"old"</span> })}
             <span class="number">{task.version}</span>
         </td>
-        <td class="right number">{task.attempt_number}</td>
+        <td class="right number spare">{task.attempt_number}</td>
         <td class="right">{text::maybe_time(task.started_at)}</td>
     }
     .into_any()

@@ -72,9 +72,9 @@ pub fn page() -> AnyView {
                     <table class="table events">
                         <thead>
                             <tr>
-                                <th class="c-seq right">"#"</th>
+                                <th class="c-seq right spare">"#"</th>
                                 <th class="c-time">"When"</th>
-                                <th class="c-kind-wide">"Kind"</th>
+                                <th class="c-kind-wide spare">"Kind"</th>
                                 <th>"What happened"</th>
                                 <th class="c-task">"About"</th>
                                 <th class="c-owner">"Who"</th>
@@ -95,9 +95,9 @@ fn row(row: Row<EventView>) -> AnyView {
     row.data.with_untracked(|event| {
         view! {
             <tr class=events::tone(&event.kind) data-test-event=event.kind.clone() data-test-seq=row.id.clone()>
-                <td class="right number faint">{event.seq}</td>
+                <td class="right number faint spare">{event.seq}</td>
                 <td>{text::time(event.at)}</td>
-                <td class="clip dim">{format::word(&event.kind)}</td>
+                <td class="clip dim spare">{format::word(&event.kind)}</td>
                 <td class="clip" title=event.text.clone()>{format::sentence(&event.text)}</td>
                 <td class="clip">{about(event)}</td>
                 <td class="clip dim">{event.actor.clone()}</td>

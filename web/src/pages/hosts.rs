@@ -66,13 +66,13 @@ fn table(list: Signal<List<HostView>>) -> AnyView {
                     <tr>
                         <th class="c-task">"Host"</th>
                         <th class="c-state">"State"</th>
-                        <th class="c-kind">"Zone"</th>
-                        <th class="c-ip">"Address"</th>
+                        <th class="c-kind spare">"Zone"</th>
+                        <th class="c-ip spare">"Address"</th>
                         <th class="c-n right">"Tasks"</th>
                         <th class="c-bar">"CPU"</th>
                         <th class="c-bar">"Memory"</th>
                         <th>"Remarks"</th>
-                        <th class="c-time right">"Since"</th>
+                        <th class="c-time right spare">"Since"</th>
                     </tr>
                 </thead>
                 <tbody>{rows(move || list.with(|list| list.items.clone()), |host| host.id.clone(), row)}</tbody>
@@ -124,13 +124,13 @@ fn cells(host: &HostView) -> AnyView {
     let remarks = remarks.join(" · ");
     view! {
         <td>{state(tone::host(host.reachable, host.ready))}</td>
-        <td>{host.zone.clone()}</td>
-        <td class="mono clip">{host.address.clone()}</td>
+        <td class="spare">{host.zone.clone()}</td>
+        <td class="mono clip spare">{host.address.clone()}</td>
         <td class="right number">{format::count(host.tasks)}</td>
         <td>{cell_bar(cpu.0.into(), cpu.1.into(), format!("{} / {}", format::cpus(cpu.0), format::cpus(cpu.1)))}</td>
         <td>{cell_bar(memory.0, memory.1, format::bytes_of(memory.0, memory.1))}</td>
         <td class="clip dim" title=remarks.clone()>{remarks.clone()}</td>
-        <td class="right">{text::time(host.since)}</td>
+        <td class="right spare">{text::time(host.since)}</td>
     }
     .into_any()
 }

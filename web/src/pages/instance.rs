@@ -31,7 +31,7 @@ pub fn panel(detail: &TaskDetail) -> AnyView {
                 {exit.map(|exit| text::fact("Exit", exit.into_any()))}
                 {text::fact("Job", text::job_link(&task.job))}
                 {text::fact("Attempt", view! {
-                    <span class="number">{task.attempt_number}</span>
+                    {if task.attempt_number > 0 { text::number(task.attempt_number.into()) } else { text::nothing() }}
                     {(task.failures > 0).then(|| view! { <span class="dim">{format!(" after {} in a row", format::counted(task.failures.into(), "failure"))}</span> })}
                 }.into_any())}
                 {text::fact("Attempt id", text::maybe_id("attempt id", task.attempt.as_deref()))}

@@ -107,10 +107,10 @@ fn rollout(rollout: &RolloutView) -> AnyView {
             <div class="rollout-head">
                 <h2>{format!("Rolling out version {}", rollout.to_version)}</h2>
                 <span class="grow"></span>
-                <span>
-                    <b class="number">{rollout.settled}</b>" settled, "
-                    <b class="number">{rollout.updated}</b>" updated, "
-                    <b class="number">{rollout.outdated}</b>" to go"
+                <span data-test-rollout-updated=rollout.updated.to_string()>
+                    <b class="number">{rollout.updated}</b>{format!(" of {} on it, ", format::counted(all, "task"))}
+                    <b class="number">{rollout.settled}</b>
+                    <span title="Healthy for the minimum healthy time">" settled"</span>
                 </span>
             </div>
             <div class="rollout-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow=percent.to_string()
@@ -167,7 +167,9 @@ fn facts(detail: &JobDetail) -> AnyView {
                 <dt>"Image"</dt>
                 <dd><span class="id"><code class="clip" title=job.image.clone()>{job.image_ref.clone()}</code>{copy::button("image by digest", job.image.clone())}</span></dd>
             </div>
-            {(!job.labels.is_empty()).then(|| text::fact("Labels", labels(&job.labels)))}
+            {(!job.labels.is_empty()).then(|| view! {
+                <div class="fact span-2" data-test-fact="Labels"><dt>"Labels"</dt><dd class="tags">{labels(&job.labels)}</dd></div>
+            })}
         </dl>
     }
     .into_any()

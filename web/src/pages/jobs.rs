@@ -116,11 +116,11 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
                     <tr>
                         <th class="c-job">"Job"</th>
                         <th class="c-state">"Status"</th>
-                        <th class="c-health right">"Healthy"</th>
+                        <th class="c-progress right">"Tasks"</th>
                         <th>"Reason"</th>
-                        <th class="c-image">"Image"</th>
-                        <th class="c-version right">"Version"</th>
-                        <th class="c-owner">"Owner"</th>
+                        <th class="c-image spare">"Image"</th>
+                        <th class="c-version right spare">"Version"</th>
+                        <th class="c-owner spare">"Owner"</th>
                         <th class="c-time right">"Updated"</th>
                     </tr>
                 </thead>
@@ -133,7 +133,7 @@ fn table(list: Signal<List<JobView>>) -> AnyView {
 
 fn row(row: Row<JobView>) -> AnyView {
     let id = row.id.clone();
-    let (job, word) = (row.data.clone(), row.data);
+    let (job, word, declared) = (row.data.clone(), row.data.clone(), row.data);
     // A job never changes from one kind to the other.
     let batch = job.with_untracked(|job| job.kind == JobKind::Batch);
     view! {
@@ -141,6 +141,9 @@ fn row(row: Row<JobView>) -> AnyView {
             <td class="clip">
                 <a class="row-link" data-row href=address::job(&id)>{id.clone()}</a>
                 {batch.then(|| view! { <span class="tag after">"batch"</span> })}
+                {move || (!declared.with(|job| job.declared)).then(|| view! {
+                    <span class="tag after" title="No document of the applied revision asks for it" data-test-undeclared>"undeclared"</span>
+                })}
             </td>
             {move || job.with(cells)}
         </tr>
@@ -150,15 +153,12 @@ fn row(row: Row<JobView>) -> AnyView {
 
 fn cells(job: &JobView) -> AnyView {
     view! {
-        <td>
-            {state(tone::job(job))}
-            {(!job.declared).then(|| view! { <span class="tag" title="No document of the applied revision asks for it">"undeclared"</span> })}
-        </td>
-        <td class="right">{progress(job)}</td>
+        <td>{state(tone::job(job))}</td>
+        <td class="right">{progress(job)}" "<span class="dim">{done(job.kind)}</span></td>
         <td class="clip dim" title=job.reason.clone()>{text::rich(&format::sentence(&job.reason))}</td>
-        <td class="clip">{text::image(&job.image_ref, &job.image)}</td>
-        <td class="right number">{job.version}</td>
-        <td class="clip dim">{job.owner.clone()}</td>
+        <td class="clip spare">{text::image(&job.image_ref, &job.image)}</td>
+        <td class="right number spare">{job.version}</td>
+        <td class="clip dim spare">{job.owner.clone()}</td>
         <td class="right">{text::time(job.updated_at)}</td>
     }
     .into_any()
@@ -176,6 +176,14 @@ pub fn progress(job: &JobView) -> AnyView {
         </span>
     }
     .into_any()
+}
+
+/// What a task of the kind has to be to count.
+fn done(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Service => "healthy",
+        JobKind::Batch => "done",
+    }
 }
 
 /// The kind's word.

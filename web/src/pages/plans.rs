@@ -51,12 +51,12 @@ pub fn page() -> AnyView {
                                 <th class="c-plan">"Plan"</th>
                                 <th class="c-state">"Status"</th>
                                 <th>"Revision"</th>
-                                <th class="c-owner">"Author"</th>
-                                <th class="c-n right">"Jobs"</th>
+                                <th class="c-owner spare">"Author"</th>
+                                <th class="c-n right spare">"Jobs"</th>
                                 <th class="c-n right">"Starts"</th>
                                 <th class="c-n right">"Replaces"</th>
                                 <th class="c-n right">"Stops"</th>
-                                <th class="c-n right">"Refused"</th>
+                                <th class="c-n right spare">"Refused"</th>
                                 <th class="c-time right">"Made"</th>
                             </tr>
                         </thead>
@@ -118,12 +118,12 @@ fn cells(plan: &PlanView) -> AnyView {
     view! {
         <td>{state(tone::plan(plan.status))}</td>
         <td class="clip">{text::revision(&plan.revision)}</td>
-        <td class="clip dim">{format::author(&plan.revision.author).to_owned()}</td>
-        <td class="right">{number(plan.changes.len() as u64)}</td>
+        <td class="clip dim spare">{format::author(&plan.revision.author).to_owned()}</td>
+        <td class="right spare">{number(plan.changes.len() as u64)}</td>
         <td class="right">{number(plan.starts.into())}</td>
         <td class="right">{number(plan.replaces.into())}</td>
         <td class="right">{number(plan.stops.into())}</td>
-        <td class="right">{number(plan.refused.len() as u64)}</td>
+        <td class="right spare">{number(plan.refused.len() as u64)}</td>
         <td class="right">{text::time(plan.made_at)}</td>
     }
     .into_any()

@@ -10,7 +10,7 @@ use crate::tone::{self, Shape};
 use crate::{clock, format};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use muster_schemas::api::{EventView, Hop, List, TaskDetail, UsageView};
+use muster_schemas::api::{EventView, List, TaskDetail, UsageView};
 
 /// Readings come every few seconds.
 const USAGE_MILLIS: u32 = 5_000;
@@ -60,7 +60,7 @@ pub fn page() -> AnyView {
                     </div>
                     <div class="column side">
                         {move || task.with(instance::panel)}
-                        {move || task.with(|task| hops(&task.hops))}
+                        {move || task.with(hops)}
                         {timeline(id)}
                         {move || task.with(|task| task.hardening.as_ref().map(instance::hardening))}
                     </div>
@@ -90,7 +90,10 @@ fn head(detail: &TaskDetail) -> AnyView {
         >
             <h1>{task.id.clone()}</h1>
             {state(tone::task(task))}
-            {(!task.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{text::rich(&format::sentence(&task.reason))}</span> })}
+            // Where no host takes it, the notice below says more.
+            {(!task.reason.is_empty() && detail.blocked.is_none()).then(|| view! {
+                <span class="reason" data-test-reason>{text::rich(&format::sentence(&task.reason))}</span>
+            })}
             {next}
         </div>
         {(!task.reachable && task.finished_at.is_none()).then(|| notice(
@@ -147,7 +150,14 @@ fn usage(id: Memo<String>) -> AnyView {
 }
 
 /// How long each step from the push to healthy took.
-fn hops(hops: &[Hop]) -> AnyView {
+fn hops(detail: &TaskDetail) -> AnyView {
+    let hops = detail.hops.as_slice();
+    // The first attempt's way begins with the push; that of a later one has the attempts before it on it.
+    let title = if detail.task.attempt_number > 1 {
+        "From push to this attempt"
+    } else {
+        "From push to healthy"
+    };
     if hops.is_empty() {
         return ().into_any();
     }
@@ -169,7 +179,7 @@ fn hops(hops: &[Hop]) -> AnyView {
         .collect_view();
     view! {
         <section class="panel">
-            <div class="panel-head"><h2>"From push to healthy"</h2><span class="grow"></span><span class="number">{format::duration(total)}</span></div>
+            <div class="panel-head"><h2>{title}</h2><span class="grow"></span><span class="number">{format::duration(total)}</span></div>
             <ol class="hops">{rows}</ol>
         </section>
     }

@@ -140,6 +140,13 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Take a host that cannot be reached out of the fleet: it is gone for good. Its tasks get new attempts elsewhere.
+    RemoveHost {
+        /// The host.
+        host: HostId,
+        /// Why.
+        reason: String,
+    },
     /// Stop everything and start nothing until the next leadership.
     TakeDown {
         /// Why.
@@ -173,6 +180,11 @@ pub enum Refusal {
         /// Its state.
         state: &'static str,
     },
+    /// The host's agent is connected: its containers run.
+    #[error(
+        "host `{0}` is connected and its containers run; stop its agent (or the machine) first, else they would run on without anybody to mind them"
+    )]
+    HostIsConnected(String),
     /// A name that a host cannot have.
     #[error("`{0}` cannot be a host's name: use 1 to 253 letters, digits, dots and hyphens")]
     BadHostName(String),
@@ -209,6 +221,18 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             if !draft.fleet.down {
                 draft.say(actor, Event::CellTakenDown { reason });
             }
+            Ok(())
+        }
+        Command::RemoveHost { host, reason } => {
+            let known = draft
+                .fleet
+                .hosts
+                .get(&host)
+                .ok_or(Refusal::UnknownHost(host))?;
+            if known.connected {
+                return Err(Refusal::HostIsConnected(known.name.clone()));
+            }
+            draft.say(actor, Event::HostRemoved { host, reason });
             Ok(())
         }
         Command::StopTask { task: id, reason } => {

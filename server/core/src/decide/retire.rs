@@ -19,6 +19,17 @@ const KEEP_ENDED_PER_TASK: usize = 3;
 const KEEP_FINISHED: SignedDuration = SignedDuration::from_mins(10);
 
 pub(super) fn follow_retention(draft: &mut Draft<'_>) {
+    // With a removed host its containers are out of reach.
+    let beyond_reach: Vec<AttemptId> = draft
+        .fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.ended.is_some() && !draft.fleet.hosts.contains_key(&attempt.host))
+        .map(|attempt| attempt.id)
+        .collect();
+    for attempt in beyond_reach {
+        draft.say(automation("retention"), Event::AttemptForgotten { attempt });
+    }
     for attempt in attempts_to_retire(draft) {
         draft.say(automation("retention"), Event::AttemptRetired { attempt });
     }

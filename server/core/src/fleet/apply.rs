@@ -6,9 +6,9 @@ use super::{
 };
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::{AttemptId, PlanId, TaskId};
+use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::plan::{JobAction, JobChange, Plan, Target};
-use muster_schemas::state::{AttemptStatus, Phase, QueueReason, StopOrder};
+use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
 use std::sync::Arc;
 
 impl Fleet {
@@ -59,6 +59,7 @@ impl Fleet {
                     host.since = at;
                 }
             }
+            Event::HostRemoved { host, reason } => self.remove_host(*host, reason, at),
             Event::HostReported { host, facts } => {
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.name.clone_from(&facts.name);
@@ -269,6 +270,28 @@ impl Fleet {
     fn forget_attempt(&mut self, id: &AttemptId) {
         if let Some(attempt) = self.attempts.remove(id) {
             self.drop_unused_versions(&attempt.task);
+        }
+    }
+
+    /// What was on the host has ended, as far as anybody can know.
+    fn remove_host(&mut self, host: HostId, reason: &str, at: Timestamp) {
+        self.hosts.remove(&host);
+        for attempt in self
+            .attempts
+            .values_mut()
+            .filter(|attempt| attempt.host == host && attempt.ended.is_none())
+        {
+            attempt.healthy_since = None;
+            let ended = Ended {
+                outcome: Outcome::Lost,
+                exit_code: None,
+                signal: None,
+                oom: false,
+                at,
+                message: format!("its host was removed: {reason}"),
+                system_error: true,
+            };
+            attempt.ended = Some((ended, at));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What people do besides committing. Each command is durable before it is answered.
 
+use super::hosts::known_host;
 use super::{Id, JsonBody, Refused, task_id};
 use crate::api::auth::Caller;
 use crate::api::idempotency::{ReplyKey, key, reused};
@@ -49,6 +50,44 @@ pub async fn stop_task(
     };
     let message = format!("the current attempt of {task} is being stopped");
     let path = format!("/api/v1/tasks/{task}/stop");
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// Takes a host that is gone out of the fleet.
+#[utoipa::path(
+    post, path = "/api/v1/hosts/{host}/remove", tag = "commands", operation_id = "remove_host",
+    description = "Says that a host is gone for good, and its containers with it: its tasks count as lost and get new attempts on other hosts. Only a host whose agent is not connected can be removed. It has to enrol anew to come back. `Idempotency-Key` works as for stopping a task.",
+    params(
+        ("host" = String, Path, description = "The host's id or name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such host", body = Problem),
+        (status = 409, description = "Its agent is connected", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn remove_host(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(host): Id,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<CommandRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = reason(&request)?;
+    let path = format!("/api/v1/hosts/{host}/remove");
+    let (host, name) =
+        state.read(|fleet| known_host(fleet, &host).map(|host| (host.id, host.name.clone())))?;
+    let command = Command::RemoveHost {
+        host,
+        reason: reason.clone(),
+    };
+    let message = format!("{name} is removed; its tasks get new attempts elsewhere");
     give(state, caller, &headers, path, command, reason, message).await
 }
 

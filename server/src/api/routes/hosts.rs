@@ -6,6 +6,7 @@ use crate::api::query::{Query, with_cursor};
 use crate::api::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use muster_core::fleet::{Fleet, Host};
 use muster_core::view::{HostFilter, host_view, hosts};
 use muster_schemas::api::{HostView, List, Problem};
 use muster_schemas::ids::HostId;
@@ -64,17 +65,18 @@ pub async fn get_host(
 ) -> Result<Json<HostView>, Failure> {
     query.finish()?;
     let now = state.now();
-    state
-        .read(|fleet| {
-            let by_id = id
-                .parse::<HostId>()
-                .ok()
-                .and_then(|id| fleet.hosts.get(&id));
-            // Of several with one name the one that enrolled last is meant: the others are its earlier lives.
-            let host = by_id.or_else(|| fleet.hosts.values().rev().find(|host| host.name == id))?;
-            Some(host_view(fleet, host, now))
-        })
-        .map(Json)
+    state.read(|fleet| Ok(Json(host_view(fleet, known_host(fleet, &id)?, now))))
+}
+
+/// The host with an id or a name.
+pub(super) fn known_host<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Host, Failure> {
+    let by_id = id
+        .parse::<HostId>()
+        .ok()
+        .and_then(|id| fleet.hosts.get(&id));
+    // Of several with one name the one that enrolled last is meant: the others are its earlier lives.
+    by_id
+        .or_else(|| fleet.hosts.values().rev().find(|host| host.name == id))
         .ok_or_else(|| {
             Failure::not_found(
                 format!("there is no host `{id}`"),

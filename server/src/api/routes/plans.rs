@@ -99,6 +99,7 @@ fn from_journal(records: &[Record]) -> Option<PlanView> {
             // The journal was asked for these three kinds alone.
             Event::LeadershipTaken { .. }
             | Event::CellTakenDown { .. }
+            | Event::HostRemoved { .. }
             | Event::HostEnrolled { .. }
             | Event::HostConnected { .. }
             | Event::HostUnreachable { .. }

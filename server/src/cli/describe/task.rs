@@ -4,10 +4,10 @@ use super::sheet::{Sheet, pairs};
 use crate::cli::rows;
 use crate::cli::screen::Screen;
 use crate::cli::table::{Cell, Table, Tone};
-use crate::cli::time::{age, with_age};
+use crate::cli::time::{age, ahead, with_age};
 use jiff::Timestamp;
 use muster_schemas::api::{AttemptView, EventView, TaskDetail};
-use muster_schemas::state::Hardening;
+use muster_schemas::state::{Hardening, TaskState};
 
 pub(super) fn sheet(
     detail: &TaskDetail,
@@ -20,7 +20,12 @@ pub(super) fn sheet(
     sheet.field("Task", &task.id);
     let (state, tone) = rows::task_state(task);
     sheet.field_in("State", state, tone);
-    sheet.field("Reason", rows::task_reason(task, now));
+    sheet.field("Reason", &task.reason);
+    let waits_until = task.not_before.filter(|_| task.state == TaskState::Queued);
+    sheet.field(
+        "Next attempt",
+        waits_until.map_or(String::new(), |at| ahead(now, at)),
+    );
     let (health, tone) = rows::health(task);
     sheet.field_in("Health", health, tone);
     if task.failures > 0 {

@@ -68,7 +68,11 @@ fn relative(path: &Path) -> String {
 /// This program as a person types it.
 fn program() -> String {
     match std::env::current_exe() {
-        Ok(path) => quote(&relative(&path)),
+        Ok(path) => match relative(&path) {
+            // A bare name would be looked for on the PATH.
+            name if !name.contains('/') => quote(&format!("./{name}")),
+            path => quote(&path),
+        },
         Err(_) => "muster".to_owned(),
     }
 }

@@ -233,14 +233,7 @@ mod tests {
             "ShmSize": 67108864,
             "Tmpfs": {
               "/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"
-            },
-            "Ulimits": [
-              {
-                "Hard": 65536,
-                "Name": "nofile",
-                "Soft": 65536
-              }
-            ]
+            }
           },
           "Image": "registry.example.com/shop/web@sha256:00",
           "Labels": {

@@ -3,9 +3,10 @@
 use super::*;
 use crate::agent::launch::container_name;
 use crate::agent::testing::{attempt, config, container, launch, order};
+use crate::runtime::ContainerState;
 use crate::runtime::fake::FakeEngine;
-use muster_schemas::state::{AttemptStatus, Ended, Outcome as EndOutcome};
-use muster_schemas::wire::Fence;
+use muster_schemas::state::{AttemptStatus, Ended, Outcome as EndOutcome, Phase};
+use muster_schemas::wire::{Assignment, Assignments, Fence, Report};
 use std::path::PathBuf;
 use tokio::task::JoinHandle;
 
@@ -228,6 +229,8 @@ async fn one_stormy_life(seed: u64) {
     rig.idle(Duration::from_millis(20 + seed)).await;
     rig.start().await;
     rig.engine.inside().faults_per_mille = 0;
+    // The agent may have died before it had them; a control plane tells them again on each connection.
+    rig.assign(items).await;
     rig.until("two are stopped", |rig| {
         [4, 5].iter().all(|number| {
             rig.ended(*number)

@@ -1,0 +1,227 @@
+//! Beginning what was decided, as tasks of their own: actions, looks at the engine, readings.
+
+use super::{Agent, Done};
+use crate::agent::converge::{self, Action, Image, View};
+use crate::agent::execute;
+use crate::agent::facts::Disk;
+use crate::agent::look::look;
+use crate::agent::probes::Asked;
+use crate::agent::status::launch_of;
+use crate::agent::usage;
+use crate::runtime::{ContainerState, PullProgress, Runtime};
+use futures::FutureExt;
+use jiff::Timestamp;
+use muster_schemas::ids::AttemptId;
+use muster_schemas::state::Phase;
+use muster_schemas::wire::Assignment;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Launches at once: they are bound by the engine's locks and the disk; more only makes each slower.
+const LAUNCHES_AT_ONCE: usize = 8;
+/// Stops at once: they mostly wait for their grace to pass, so many cost little.
+const STOPS_AT_ONCE: usize = 64;
+/// Removals and notes at once.
+const CHORES_AT_ONCE: usize = 8;
+
+/// What kind of action is under way, for the bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Launch,
+    Stop,
+    Chore,
+}
+
+impl Kind {
+    fn of(action: &Action) -> Self {
+        match action {
+            Action::Launch { .. } | Action::Start { .. } => Kind::Launch,
+            Action::Stop { .. } => Kind::Stop,
+            Action::Fetch { .. }
+            | Action::Settle { .. }
+            | Action::Remove { .. }
+            | Action::Forget { .. } => Kind::Chore,
+        }
+    }
+
+    fn at_once(self) -> usize {
+        match self {
+            Kind::Launch => LAUNCHES_AT_ONCE,
+            Kind::Stop => STOPS_AT_ONCE,
+            Kind::Chore => CHORES_AT_ONCE,
+        }
+    }
+}
+
+impl<R: Runtime> Agent<R> {
+    pub(super) fn items(&self) -> &[Assignment] {
+        self.orders
+            .assignments()
+            .map_or(&[][..], |assignments| &assignments.items)
+    }
+
+    pub(super) fn sort_containers(&mut self) {
+        if let Some(seen) = &self.seen {
+            self.mine = seen.by_attempt(&self.config.cell, self.config.host);
+        }
+    }
+
+    /// Runs a closure on the present view.
+    pub(super) fn with_view<T>(&self, use_it: impl FnOnce(&View<'_>) -> T) -> T {
+        let markers = self.markers.all();
+        let unsure = self
+            .acted
+            .iter()
+            .filter(|(_, (_, known))| !known)
+            .map(|(attempt, _)| *attempt);
+        let busy = self.busy.keys().copied().chain(unsure).collect();
+        use_it(&View {
+            items: self.items(),
+            containers: &self.mine,
+            markers: &markers,
+            images: &self.images,
+            retries: &self.retries,
+            busy: &busy,
+            now: Timestamp::now(),
+        })
+    }
+
+    pub(super) fn converge(&mut self) {
+        for (image, progress) in &self.pulls {
+            if let Some(Image::Coming(known)) = self.images.get_mut(image) {
+                *known = *progress.borrow();
+            }
+        }
+        // Without the engine's word nothing is begun.
+        if self.away.is_some() || self.seen.is_none() {
+            return;
+        }
+        let Some(engine) = self.engine.clone() else {
+            return;
+        };
+        for action in self.with_view(converge::decide) {
+            let kind = Kind::of(&action);
+            let (progress_in, progress) = watch::channel(PullProgress::default());
+            let fetched = match (&action, action.attempt()) {
+                (Action::Fetch { image }, _) => {
+                    self.images
+                        .insert(image.clone(), Image::Coming(PullProgress::default()));
+                    self.pulls.insert(image.clone(), progress);
+                    Err(image.clone())
+                }
+                (_, Some(attempt)) => {
+                    let under_way = self.busy.values().filter(|other| **other == kind).count();
+                    if under_way >= kind.at_once() {
+                        continue;
+                    }
+                    self.busy.insert(attempt, kind);
+                    Ok(attempt)
+                }
+                (_, None) => continue,
+            };
+            let hands = Arc::clone(&self.hands);
+            let engine = Arc::clone(&engine);
+            self.tasks.spawn(async move {
+                let work = hands.execute(action, engine, progress_in);
+                // An error of ours in one action must not leave its attempt busy for ever.
+                let result = AssertUnwindSafe(work)
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| execute::Result::failed("an error in the agent"));
+                match fetched {
+                    Ok(attempt) => Done::Acted { attempt, result },
+                    Err(image) => Done::Fetched { image, result },
+                }
+            });
+        }
+        let asked = self.asked();
+        self.probes.sync(&asked, &self.runtime, &self.answers);
+    }
+
+    /// The containers to probe: those that run and whose launch is known.
+    pub(super) fn asked(&self) -> BTreeMap<AttemptId, Asked> {
+        self.with_view(|view| {
+            view.items
+                .iter()
+                .filter_map(|item| {
+                    let container = view.containers.get(&item.attempt())?;
+                    if converge::phase(view, item) != Some(Phase::Running) {
+                        return None;
+                    }
+                    Some((
+                        item.attempt(),
+                        Asked {
+                            container: container.id.clone(),
+                            ip: container.ip.clone(),
+                            started_at: container.started_at,
+                            launch: launch_of(view, item)?.clone(),
+                        },
+                    ))
+                })
+                .collect()
+        })
+    }
+
+    pub(super) fn look(&mut self) {
+        if self.looking {
+            self.look_again = true;
+            return;
+        }
+        self.looking = true;
+        self.looks += 1;
+        let number = self.looks;
+        let runtime = Arc::clone(&self.runtime);
+        let config = Arc::clone(&self.config);
+        // An engine that was away may have restarted: what was known of its containers is asked anew.
+        let known = match (&self.away, &self.seen) {
+            (None, Some(seen)) => seen.containers.clone(),
+            (Some(_), _) | (None, None) => BTreeMap::new(),
+        };
+        let stale = std::mem::take(&mut self.stale);
+        self.tasks.spawn(async move {
+            let seen = look(&*runtime, &config.cell, config.host, &known, &stale).await;
+            Done::Looked { number, seen }
+        });
+    }
+
+    pub(super) fn inform(&mut self) {
+        let runtime = Arc::clone(&self.runtime);
+        self.tasks.spawn(async move {
+            let info = runtime.info().await;
+            let disk = match &info {
+                Ok(info) if !info.root_dir.is_empty() => {
+                    let root = info.root_dir.clone();
+                    // A network file system can hang.
+                    tokio::task::spawn_blocking(move || Disk::of(Path::new(&root)))
+                        .await
+                        .unwrap_or(None)
+                }
+                Ok(_) | Err(_) => None,
+            };
+            Done::Informed { info, disk }
+        });
+    }
+
+    pub(super) fn read_usage(&mut self) {
+        if self.reading || self.away.is_some() {
+            return;
+        }
+        let running: BTreeMap<_, _> = self
+            .mine
+            .iter()
+            .filter(|(_, container)| container.state == ContainerState::Running)
+            .map(|(attempt, container)| (*attempt, container.id.clone()))
+            .collect();
+        if running.is_empty() {
+            self.usage.clear();
+            return;
+        }
+        self.reading = true;
+        let runtime = Arc::clone(&self.runtime);
+        self.tasks
+            .spawn(async move { Done::Read(usage::read(runtime, running).await) });
+    }
+}

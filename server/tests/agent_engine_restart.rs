@@ -1,0 +1,229 @@
+//! The agent while its engine is killed: it needs root, `dockerd`, `containerd` and `ip`, and starts an engine of its own, so
+//! that nobody else's containers are touched.
+
+mod agent_docker_rig;
+
+use agent_docker_rig::{Rig, docker_on, launch, registry, run_item};
+use muster_schemas::wire::Launch;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// An engine with its own folders, socket and bridge, and with live-restore. Its `containerd` is a process of its own, as
+/// where a service manager runs both.
+struct Engine {
+    folder: tempfile::TempDir,
+    bridge: String,
+    containerd: Option<Child>,
+    dockerd: Option<Child>,
+}
+
+fn ip(args: &[&str]) {
+    let status = Command::new("ip").args(args).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "this test needs root and the ip command: ip {args:?}"
+    );
+}
+
+impl Engine {
+    fn new() -> Self {
+        let bridge = format!("mt{}", std::process::id() % 1_000_000);
+        ip(&["link", "add", "name", &bridge, "type", "bridge"]);
+        let mut engine = Self {
+            folder: tempfile::tempdir().unwrap(),
+            bridge,
+            containerd: None,
+            dockerd: None,
+        };
+        // A part of the range for benchmarks, which no network uses.
+        ip(&["addr", "add", "198.18.77.1/24", "dev", &engine.bridge]);
+        ip(&["link", "set", &engine.bridge, "up"]);
+        engine.start_containerd();
+        engine.start();
+        engine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self) -> File {
+        let path = self.path("log");
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap()
+    }
+
+    fn start_containerd(&mut self) {
+        let child = Command::new("containerd")
+            .args(["--config", "/dev/null", "--log-level", "error"])
+            .arg("--root")
+            .arg(self.path("containerd-root"))
+            .arg("--state")
+            .arg(self.path("containerd-state"))
+            .arg("--address")
+            .arg(self.path("containerd.sock"))
+            .stdout(self.log())
+            .stderr(self.log())
+            .spawn()
+            .expect("this test needs containerd");
+        self.containerd = Some(child);
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.path().display())
+    }
+
+    fn start(&mut self) {
+        assert!(
+            self.starts(),
+            "dockerd does not start: {}",
+            std::fs::read_to_string(self.path("log")).unwrap_or_default()
+        );
+    }
+
+    /// Starts it and says whether it answers in time.
+    fn starts(&mut self) -> bool {
+        let _ = std::fs::remove_file(self.path("pid"));
+        let child = Command::new("dockerd")
+            .arg("--live-restore")
+            .arg("--data-root")
+            .arg(self.path("data"))
+            .arg("--exec-root")
+            .arg(self.path("exec"))
+            .arg("--pidfile")
+            .arg(self.path("pid"))
+            .arg("--containerd")
+            .arg(self.path("containerd.sock"))
+            .args(["-H", &self.socket(), "--bridge", &self.bridge])
+            .args(["--iptables=false", "--ip-masq=false"])
+            .stdout(self.log())
+            .stderr(self.log())
+            .spawn()
+            .expect("this test needs dockerd");
+        self.dockerd = Some(child);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.answers() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        true
+    }
+
+    fn answers(&self) -> bool {
+        let output = Command::new("docker")
+            .args(["-H", &self.socket(), "info"])
+            .output();
+        output.is_ok_and(|output| output.status.success())
+    }
+
+    /// As by `kill -9`.
+    fn kill(&mut self) {
+        if let Some(mut dockerd) = self.dockerd.take() {
+            dockerd.kill().unwrap();
+            dockerd.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Engine {
+    /// Whatever happened in the test: no container, process, mount or bridge of its stays.
+    fn drop(&mut self) {
+        if self.dockerd.is_none() {
+            self.starts();
+        }
+        let socket = self.socket();
+        let engine = |args: &[&str]| {
+            Command::new("docker")
+                .args(["-H", &socket])
+                .args(args)
+                .output()
+        };
+        if let Ok(listed) = engine(&["ps", "-aq"]) {
+            for id in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
+                let _ = engine(&["rm", "-f", id]);
+            }
+        }
+        for process in [&mut self.dockerd, &mut self.containerd] {
+            if let Some(mut process) = process.take() {
+                // A gentle end, so that it takes down what it mounted.
+                let pid = process.id().to_string();
+                let _ = Command::new("kill").args(["-TERM", &pid]).status();
+                let _ = process.wait();
+            }
+        }
+        let _ = Command::new("umount").arg(self.path("data")).output();
+        let _ = Command::new("ip")
+            .args(["link", "del", &self.bridge])
+            .status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_engine_loses_nothing_and_starts_nothing_twice() {
+    let mut engine = Engine::new();
+    let socket = engine.socket();
+    let tag = format!("{}/example/web:1", registry());
+    docker_on(&socket, &["pull", "-q", &tag]);
+    let image = docker_on(
+        &socket,
+        &["image", "inspect", "-f", "{{index .RepoDigests 0}}", &tag],
+    );
+    let mut rig = Rig::started_on(&socket, "restart").await;
+    let launches: Vec<Launch> = (0..12).map(|index| launch(&image, index)).collect();
+    let assign = |count: usize| launches[..count].iter().map(run_item).collect();
+    let identities = |rig: &Rig, count: usize| -> Vec<_> {
+        launches[..count]
+            .iter()
+            .map(|l| (rig.container(l), rig.attempts[&l.attempt].started_at))
+            .collect()
+    };
+
+    rig.assign(assign(3)).await;
+    rig.until("three run", |rig| launches[..3].iter().all(|l| rig.runs(l)))
+        .await;
+    let before = identities(&rig, 3);
+    for round in 0..3 {
+        // Three more are being launched when the engine dies.
+        let count = 6 + round * 3;
+        rig.assign(assign(count.min(12))).await;
+        rig.idle(Duration::from_millis(150 * (round as u64 + 1)))
+            .await;
+        engine.kill();
+        rig.until("it is told that the engine is away", |rig| {
+            rig.facts
+                .as_ref()
+                .is_some_and(|facts| facts.not_ready.is_some())
+        })
+        .await;
+        assert!(
+            launches.iter().all(|l| rig.ended(l).is_none()),
+            "{:#?}",
+            rig.attempts
+        );
+        engine.start();
+        rig.until("all run", |rig| {
+            launches[..count.min(12)].iter().all(|l| rig.runs(l))
+        })
+        .await;
+        assert_eq!(before, identities(&rig, 3), "adopted, not started again");
+    }
+    let label = format!("label=muster.cell={}", rig.cell);
+    let listed = docker_on(
+        &socket,
+        &["ps", "-a", "--filter", &label, "--format", "{{.Names}}"],
+    );
+    let names: Vec<&str> = listed.lines().collect();
+    let distinct: BTreeSet<&&str> = names.iter().collect();
+    assert_eq!((names.len(), distinct.len()), (12, 12), "{listed}");
+    // The rig's containers go before their engine does.
+    drop(rig);
+    drop(engine);
+}
