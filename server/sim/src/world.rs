@@ -476,6 +476,8 @@ impl World {
         for host in self.hosts.iter_mut().filter(|host| !host.is_lost) {
             host.agent_up = true;
             host.network_up = true;
+            // Jobs that git no longer asks for run on and hold what they have: there is room for all the others now.
+            host.facts.resources.cpu = CpuMillis(64_000);
             for container in host.containers.values_mut() {
                 container.ready_at.get_or_insert(self.now);
             }
