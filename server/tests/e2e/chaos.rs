@@ -51,7 +51,7 @@ fn twenty_rounds_of_killing_in_a_rolling_update_lose_nothing_and_start_nothing_t
 
     for round in 1..=rounds {
         let began = Instant::now();
-        // The round's own four in a random order would tell the next one; each is drawn by itself but none is left out.
+        // In turn, so that none is left out; the moment is what is random.
         let victim = match (round - 1) % 4 {
             0 => Victim::ControlPlane,
             1 => Victim::Agent,
