@@ -39,7 +39,7 @@ take(
   // web/static/load.js hears of the outcome, and loads the page anew where that may help.
   Buffer.from(`const tell = (what) => dispatchEvent(new Event(what));
 import('./muster-web.js')
-  .then((console) => console.default({ module_or_path: new URL('muster-web_bg.wasm', import.meta.url) }))
+  .then((module) => module.default({ module_or_path: new URL('muster-web_bg.wasm', import.meta.url) }))
   .then(
     () => tell('muster-started'),
     (error) => {

@@ -37,8 +37,13 @@ impl Interest {
     pub fn concerns(&self, event: &EventView) -> bool {
         match self {
             Interest::All => true,
-            Interest::Job(job) => event.plan.is_some() || event.job.as_ref() == Some(job),
-            // What happens to the host concerns the task too: it may have become unreachable.
+            // What happens to a host concerns its tasks too, and their jobs: they may have become unreachable, or be so
+            // no more.
+            Interest::Job(job) => {
+                event.plan.is_some()
+                    || event.job.as_ref() == Some(job)
+                    || (event.job.is_none() && event.host.is_some())
+            }
             Interest::Task(task) => {
                 event.task.as_ref() == Some(task) || (event.task.is_none() && event.host.is_some())
             }
@@ -279,5 +284,35 @@ impl<T: PartialEq + Send + Sync + 'static> Listener for Fetcher<T> {
         } else {
             self.gather();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_and_its_tasks_hear_of_hosts_but_not_of_other_jobs() {
+        let event = |job: Option<&str>, task: Option<&str>, host: Option<&str>| EventView {
+            seq: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            actor: String::new(),
+            kind: String::new(),
+            text: String::new(),
+            job: job.map(str::to_owned),
+            task: task.map(str::to_owned),
+            attempt: None,
+            host: host.map(str::to_owned),
+            plan: None,
+            data: serde_json::Value::Null,
+        };
+        let job = Interest::Job("web".to_owned());
+        let task = Interest::Task("web.0".to_owned());
+        let connected = event(None, None, Some("h1"));
+        assert!(job.concerns(&connected) && task.concerns(&connected));
+        let own = event(Some("web"), Some("web.0"), Some("h1"));
+        assert!(job.concerns(&own) && task.concerns(&own));
+        let other = event(Some("api"), Some("api.0"), Some("h1"));
+        assert!(!job.concerns(&other) && !task.concerns(&other));
     }
 }

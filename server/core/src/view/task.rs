@@ -107,7 +107,7 @@ pub(super) fn reason(fleet: &Fleet, task: &Task, now: Timestamp) -> String {
             let message = attempt_message(attempt, now);
             match fleet.hosts.get(&attempt.host) {
                 Some(host) if !host.connected => format!(
-                    "{} is not reachable since {}; last heard: {message}",
+                    "host {} is not reachable since {}; last heard: {message}",
                     host.name,
                     reasons::clock(host.since, now)
                 ),
