@@ -290,11 +290,12 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> (Jo
                 .values()
                 .filter(|task| !task.is_finished())
                 .count();
-            let runs_again = current
-                .spec
-                .batch
-                .as_ref()
-                .is_some_and(|before| before.run != batch.run);
+            let runs_again = job.pruned
+                || current
+                    .spec
+                    .batch
+                    .as_ref()
+                    .is_some_and(|before| before.run != batch.run);
             let known = u32::try_from(job.tasks.len()).unwrap_or(u32::MAX);
             starts = if runs_again {
                 desired

@@ -736,3 +736,24 @@ fn evidence_of_a_loss_does_not_count_against_the_retries() {
     }
     assert!(world.task(&"sum.0".parse().unwrap()).is_finished());
 }
+
+#[test]
+fn a_batch_job_that_is_removed_and_back_begins_a_new_run() {
+    let mut world = World::new(1);
+    let jobs = |more: Vec<JobSpec>| [vec![service("web", 1)], more].concat();
+    world.commit(jobs(vec![batch("sum", 2, 0)]), prune());
+    world.pass(2);
+    world.exit("sum.0", 0);
+    world.pass(1);
+    world.commit(jobs(vec![]), prune());
+    world.tick();
+    // Back before the running one has ended.
+    world.commit(jobs(vec![batch("sum", 2, 0)]), prune());
+    assert_eq!(world.fleet.plans.back().unwrap().plan.starts, 2);
+    world.pass(5);
+    assert_eq!(
+        world.living("sum"),
+        [(0, TaskState::Running), (1, TaskState::Running)]
+    );
+    assert_eq!(world.fleet.jobs[&JobId::from("sum")].run, 2);
+}

@@ -413,7 +413,9 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
     let number = before.number + 1;
     let run_before = before.spec.batch.as_ref().map(|batch| &batch.run);
     let run_after = target.spec.batch.as_ref().map(|batch| &batch.run);
-    if run_after.is_some() && run_before != run_after {
+    // A job that was removed and is back begins anew, like one that had been gone for longer: what was stopped for the removal
+    // runs again, and the ledger of the run before stays as it was.
+    if run_after.is_some() && (run_before != run_after || job.pruned) {
         job.run += 1;
     }
     job.versions.insert(
