@@ -757,3 +757,37 @@ fn a_batch_job_that_is_removed_and_back_begins_a_new_run() {
     );
     assert_eq!(world.fleet.jobs[&JobId::from("sum")].run, 2);
 }
+
+#[test]
+fn it_says_when_to_ask_again() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 2)], None);
+    assert_eq!(world.due, None, "nothing happens by itself");
+    world.agents();
+    let settled = world.now + jiff::SignedDuration::from_secs(5);
+    assert_eq!(world.due, Some(settled), "the minimum healthy time");
+    world.exit("web.0", 1);
+    let TaskPhase::Queued { not_before, .. } = world.task(&"web.0".parse().unwrap()).phase else {
+        panic!("queued")
+    };
+    assert_eq!(world.due, Some(not_before), "the retry is sooner");
+    world.pass(20);
+    assert_eq!(world.due, None);
+}
+
+#[test]
+fn names_that_no_host_can_have_are_refused() {
+    use muster_core::decide::{Answer, Input, Refusal};
+    let mut world = World::new(0);
+    let mut enrol = |name: &str| {
+        world.give(Input::Enrol {
+            name: name.to_owned(),
+        })
+    };
+    for name in ["", "a b", "a/b", "a_b", "hôte", &"a".repeat(254)] {
+        assert_eq!(enrol(name), Err(Refusal::BadHostName(name.to_owned())));
+    }
+    for name in ["a", "host-1.example.com", &"a".repeat(253)] {
+        assert!(matches!(enrol(name), Ok(Answer::Enrolled(_))), "{name}");
+    }
+}

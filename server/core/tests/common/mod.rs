@@ -36,6 +36,8 @@ pub struct World {
     started_at: BTreeMap<AttemptId, Timestamp>,
     /// Containers of these jobs never become ready.
     pub sick: BTreeSet<String>,
+    /// When the last input said that it has to be asked again.
+    pub due: Option<Timestamp>,
     /// What the last commit was planned from.
     pub last_input: Option<PlanInput>,
 }
@@ -98,6 +100,7 @@ impl World {
             started: BTreeSet::new(),
             started_at: BTreeMap::new(),
             sick: BTreeSet::new(),
+            due: None,
             last_input: None,
         };
         world
@@ -136,7 +139,7 @@ impl World {
         };
         let mut draft = Draft::new(&mut self.fleet, self.now, epoch, &mut new_id);
         let answer = take(&mut draft, input);
-        settle(&mut draft);
+        self.due = settle(&mut draft);
         let records = draft.into_records();
         self.keep(before, records);
         self.ids = ids;
@@ -153,7 +156,7 @@ impl World {
         };
         let epoch = self.fleet.epoch;
         let mut draft = Draft::new(&mut self.fleet, self.now, epoch, &mut new_id);
-        settle(&mut draft);
+        self.due = settle(&mut draft);
         let records = draft.into_records();
         self.keep(before, records);
         self.ids = ids;
@@ -413,12 +416,12 @@ impl World {
     }
 }
 
-fn settle(draft: &mut Draft<'_>) {
+fn settle(draft: &mut Draft<'_>) -> Option<Timestamp> {
     for _ in 0..50 {
         let before = draft.fleet.seq;
-        follow(draft);
+        let due = follow(draft);
         if draft.fleet.seq == before {
-            return;
+            return due;
         }
     }
     panic!("decisions do not come to rest");
