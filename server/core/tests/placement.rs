@@ -479,3 +479,15 @@ fn a_host_port_is_free_again_when_its_task_has_ended() {
         "the other one waits a second before its retry"
     );
 }
+
+#[test]
+fn a_reason_names_five_hosts_and_counts_the_rest() {
+    let mut world = World::new(7);
+    world.commit(vec![with_cpus(service("web", 1), 9)], None);
+    let blocked = blocked(&world, "web");
+    assert_eq!((blocked.hosts, blocked.reasons[0].count), (7, 7));
+    assert_eq!(
+        blocked.reasons[0].examples,
+        ["host-0", "host-1", "host-2", "host-3", "host-4"]
+    );
+}

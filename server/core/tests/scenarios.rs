@@ -791,3 +791,71 @@ fn names_that_no_host_can_have_are_refused() {
         assert!(matches!(enrol(name), Ok(Answer::Enrolled(_))), "{name}");
     }
 }
+
+/// What the console shows of a rollout, and what the next step rests on.
+#[test]
+fn a_rollout_knows_how_its_tasks_stand() {
+    use muster_core::decide::scale::ServiceView;
+    let mut world = World::new(3);
+    let spec = service("web", 4);
+    world.commit(vec![spec.clone()], None);
+    world.pass(10);
+    let view = |world: &World| {
+        let job = &world.fleet.jobs[&JobId::from("web")];
+        let rollout = job.spec().service.as_ref().unwrap().rollout;
+        let view = ServiceView::of(&world.fleet, job, rollout, world.now);
+        [
+            ("present", view.present),
+            ("settled", view.settled),
+            ("unsettled", view.unsettled),
+            ("old healthy", view.old_healthy.len() as u32),
+            ("old unhealthy", view.old_unhealthy.len() as u32),
+            ("old unreachable", view.old_unreachable),
+            ("being replaced", view.being_replaced),
+            ("to replace", view.to_replace()),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(view(&world), [("present", 4), ("settled", 4)]);
+    // The host with two tasks, or one of those with one, is not heard of when the rollout begins.
+    let host = *world.fleet.hosts.keys().next().unwrap();
+    let hidden = world.running.values().filter(|on| **on == host).count() as u32;
+    world
+        .give(muster_core::decide::Input::Silent { host })
+        .unwrap();
+    world.commit(vec![with_image(spec, "registry.example.com/app:2")], None);
+    assert_eq!(
+        view(&world),
+        [
+            ("present", 5),
+            ("unsettled", 1),
+            ("old healthy", 4 - hidden),
+            ("old unreachable", hidden),
+            ("to replace", 4)
+        ]
+    );
+    world.pass(2);
+    let mut expected = view(&world);
+    assert_eq!(
+        expected[1],
+        ("unsettled", 1),
+        "healthy, but not for long enough"
+    );
+    world.pass(8);
+    // The new one counts now; with one host out of sight there is still none to spare.
+    expected[1].0 = "settled";
+    assert_eq!(view(&world), expected);
+    world.connect();
+    assert_eq!(
+        view(&world),
+        [
+            ("present", 5),
+            ("settled", 1),
+            ("old healthy", 3),
+            ("being replaced", 1),
+            ("to replace", 4)
+        ]
+    );
+}
