@@ -217,3 +217,70 @@ fn what_a_plan_refuses() {
     text += &told("not to be resolved", &plan(&world.fleet, &input));
     insta::assert_snapshot!("refused", text);
 }
+
+/// What a container is not made of changes without a new one.
+#[test]
+fn what_containers_are_made_of_replaces_them_and_nothing_else_does() {
+    use muster_schemas::spec::{Bytes, Tier};
+    type Edit = fn(&mut JobSpec);
+    let first = edit(service("web", 2), |spec| {
+        spec.image = "registry.example.com/app:11".to_owned();
+    });
+    let stays: [(&str, Edit); 7] = [
+        ("owner", |spec| spec.owner = "others@example.com".to_owned()),
+        ("tier", |spec| spec.tier = Tier::Critical),
+        ("capacity group", |spec| {
+            spec.capacity_group = "shop".to_owned()
+        }),
+        ("constraints", |spec| {
+            spec.constraints.hard.unique_host = true
+        }),
+        ("kill grace", |spec| spec.kill_grace = Millis::secs(60)),
+        ("rollout", |spec| {
+            if let Some(service) = &mut spec.service {
+                service.rollout.max_surge = 2;
+            }
+        }),
+        // Another tag of the same digest.
+        ("tag", |spec| {
+            spec.image = "registry.example.com/app:21".to_owned();
+        }),
+    ];
+    let goes: [(&str, Edit); 6] = [
+        ("command", |spec| {
+            spec.command = Some(vec!["serve".to_owned()])
+        }),
+        ("memory", |spec| spec.resources.memory = Bytes(1 << 30)),
+        ("labels", |spec| {
+            spec.labels.insert("team".to_owned(), "web".to_owned());
+        }),
+        ("read-only root", |spec| {
+            spec.security.read_only_root = false
+        }),
+        ("user", |spec| spec.security.user = Some("1000".to_owned())),
+        ("image", |spec| {
+            spec.image = "registry.example.com/app:2".to_owned();
+        }),
+    ];
+    let all = stays
+        .map(|(name, edit)| (name, edit, false))
+        .into_iter()
+        .chain(goes.map(|(name, edit)| (name, edit, true)));
+    for (name, change, replaces) in all {
+        let mut world = World::new(2);
+        world.commit(vec![first.clone()], None);
+        world.pass(2);
+        world.commit(vec![edit(first.clone(), change)], None);
+        let plan = &world.fleet.plans.back().expect("a plan").plan;
+        let [only] = &plan.changes[..] else {
+            panic!("{name}: {} changes", plan.changes.len());
+        };
+        let JobAction::Update { target } = &only.action else {
+            panic!("{name}: {}", only.action.word());
+        };
+        assert_eq!(target.replaces_tasks, replaces, "{name}");
+        assert_eq!(only.replaces, if replaces { 2 } else { 0 }, "{name}");
+        world.pass(40);
+        assert_eq!(world.stops(), if replaces { 2 } else { 0 }, "{name}");
+    }
+}

@@ -819,6 +819,9 @@ fn a_rollout_knows_how_its_tasks_stand() {
         .collect::<Vec<_>>()
     };
     assert_eq!(view(&world), [("present", 4), ("settled", 4)]);
+    let mut nowhere = World::new(0);
+    nowhere.commit(vec![spec.clone()], None);
+    assert_eq!(view(&nowhere), [("present", 4), ("unsettled", 4)]);
     // The host with two tasks, or one of those with one, is not heard of when the rollout begins.
     let host = *world.fleet.hosts.keys().next().unwrap();
     let hidden = world.running.values().filter(|on| **on == host).count() as u32;
@@ -858,4 +861,68 @@ fn a_rollout_knows_how_its_tasks_stand() {
             ("to replace", 4)
         ]
     );
+}
+
+/// The reason for a retry says what happened, not merely how the container ended.
+#[test]
+fn a_retry_says_why_its_container_was_stopped() {
+    let mut world = World::new(1);
+    let mut slow = batch("slow", 1, 3);
+    let limits = slow.batch.as_mut().unwrap();
+    limits.runtime_limit = muster_schemas::spec::Millis::secs(30);
+    limits.retry_on_runtime_limit = true;
+    world.commit(vec![slow, service("web", 1)], None);
+    world.pass(2);
+    let task = world.task(&"web.0".parse().unwrap());
+    let attempt = world.fleet.current_attempt(task).unwrap().clone();
+    let mut status = world.status(
+        attempt.id,
+        muster_schemas::state::Phase::Running,
+        Some(true),
+    );
+    status.live = Some(false);
+    status.probe_message = Some("503".to_owned());
+    world.report(attempt.host, status);
+    world.pass(40);
+    let messages = world.events(|event| match event {
+        Event::TaskQueued {
+            reason: QueueReason::Retry { message },
+            ..
+        } => Some(message.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        messages,
+        [
+            "its liveness probe failed: 503",
+            "it ran longer than its runtime limit of 30s"
+        ]
+    );
+}
+
+/// Agents repeat what they said, under new numbers; the journal keeps it once.
+#[test]
+fn a_report_of_nothing_new_leaves_no_record() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 1)], None);
+    world.pass(2);
+    let before = world.journal.len();
+    world.pass(30);
+    assert_eq!(world.journal.len(), before);
+    // Of a pull, tenths are told.
+    world.commit(vec![service("web", 2)], None);
+    let (id, host) = world
+        .fleet
+        .attempts
+        .values()
+        .find(|attempt| attempt.status.is_none())
+        .map(|attempt| (attempt.id, attempt.host))
+        .unwrap();
+    let before = world.journal.len();
+    for done in 0..=100 {
+        let phase = muster_schemas::state::Phase::Pulling { done, total: 100 };
+        let status = world.status(id, phase, None);
+        world.report(host, status);
+    }
+    assert_eq!(world.journal.len(), before + 11);
 }
