@@ -4,11 +4,14 @@
 mod agent_docker_rig;
 
 use agent_docker_rig::{Rig, docker_on, launch, registry, run_item};
+use muster_schemas::state::Outcome;
 use muster_schemas::wire::Launch;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// An engine with its own folders, socket and bridge, and with live-restore. Its `containerd` is a process of its own, as
@@ -30,7 +33,10 @@ fn ip(args: &[&str]) {
 
 impl Engine {
     fn new() -> Self {
-        let bridge = format!("mt{}", std::process::id() % 1_000_000);
+        // Tests of one program run at once, and each needs a network of its own.
+        static ENGINES: AtomicU8 = AtomicU8::new(0);
+        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let bridge = format!("mt{}n{number}", std::process::id() % 1_000_000);
         ip(&["link", "add", "name", &bridge, "type", "bridge"]);
         let mut engine = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -39,7 +45,8 @@ impl Engine {
             dockerd: None,
         };
         // A part of the range for benchmarks, which no network uses.
-        ip(&["addr", "add", "198.18.77.1/24", "dev", &engine.bridge]);
+        let address = format!("198.18.{}.1/24", 77 + number);
+        ip(&["addr", "add", &address, "dev", &engine.bridge]);
         ip(&["link", "set", &engine.bridge, "up"]);
         engine.start_containerd();
         engine.start();
@@ -166,16 +173,34 @@ impl Drop for Engine {
     }
 }
 
+/// Pulls an image and returns its reference by digest.
+fn pull(socket: &str, tag: &str) -> String {
+    docker_on(socket, &["pull", "-q", tag]);
+    let format = "{{index .RepoDigests 0}}";
+    docker_on(socket, &["image", "inspect", "-f", format, tag])
+}
+
+/// How many of them run by the kernel's word, whatever the engine says. A container's environment names its attempt.
+fn attempts_with_processes(launches: &[Launch]) -> usize {
+    let environments: Vec<String> = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|process| std::fs::read(process.path().join("environ")).ok())
+        .map(|environment| String::from_utf8_lossy(&environment).into_owned())
+        .collect();
+    launches
+        .iter()
+        .map(|launch| launch.attempt.to_string())
+        .filter(|attempt| environments.iter().any(|text| text.contains(attempt)))
+        .count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_engine_loses_nothing_and_starts_nothing_twice() {
     let mut engine = Engine::new();
     let socket = engine.socket();
     let tag = format!("{}/example/web:1", registry());
-    docker_on(&socket, &["pull", "-q", &tag]);
-    let image = docker_on(
-        &socket,
-        &["image", "inspect", "-f", "{{index .RepoDigests 0}}", &tag],
-    );
+    let image = pull(&socket, &tag);
     let mut rig = Rig::started_on(&socket, "restart").await;
     let launches: Vec<Launch> = (0..12).map(|index| launch(&image, index)).collect();
     let assign = |count: usize| launches[..count].iter().map(run_item).collect();
@@ -197,22 +222,27 @@ async fn a_killed_engine_loses_nothing_and_starts_nothing_twice() {
         rig.idle(Duration::from_millis(150 * (round as u64 + 1)))
             .await;
         engine.kill();
+        let ended = |rig: &Rig| launches.iter().filter(|l| rig.ended(l).is_some()).count();
+        let ended_before = ended(&rig);
         rig.until("it is told that the engine is away", |rig| {
             rig.facts
                 .as_ref()
                 .is_some_and(|facts| facts.not_ready.is_some())
         })
         .await;
-        assert!(
-            launches.iter().all(|l| rig.ended(l).is_none()),
-            "{:#?}",
-            rig.attempts
-        );
+        assert_eq!(ended(&rig), ended_before, "{:#?}", rig.attempts);
         engine.start();
-        rig.until("all run", |rig| {
-            launches[..count.min(12)].iter().all(|l| rig.runs(l))
+        rig.until("each runs, or is known not to have started", |rig| {
+            launches[..count.min(12)]
+                .iter()
+                .all(|l| rig.runs(l) || rig.ended(l).is_some())
         })
         .await;
+        // A start that the engine was killed in is not repeated.
+        for ended in launches.iter().filter_map(|l| rig.ended(l)) {
+            assert_eq!(ended.outcome, Outcome::Failed, "{ended:?}");
+            assert!(ended.system_error, "{ended:?}");
+        }
         assert_eq!(before, identities(&rig, 3), "adopted, not started again");
     }
     let label = format!("label=muster.cell={}", rig.cell);
@@ -222,8 +252,51 @@ async fn a_killed_engine_loses_nothing_and_starts_nothing_twice() {
     );
     let names: Vec<&str> = listed.lines().collect();
     let distinct: BTreeSet<&&str> = names.iter().collect();
-    assert_eq!((names.len(), distinct.len()), (12, 12), "{listed}");
+    assert_eq!(names.len(), distinct.len(), "{listed}");
+    let running = launches.iter().filter(|l| rig.runs(l)).count();
+    assert!((3..=names.len()).contains(&running), "{listed}");
+    assert_eq!(attempts_with_processes(&launches), running);
     // The rig's containers go before their engine does.
+    drop(rig);
+    drop(engine);
+}
+
+/// What a daemon leaves behind that was killed between its word to containerd to start a container and its own note of it: a
+/// process that no command of the engine reaches, of a container that it calls created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_of_a_start_that_the_engine_forgot_is_ended_before_it_is_told() {
+    let mut engine = Engine::new();
+    let socket = engine.socket();
+    let image = pull(&socket, &format!("{}/example/web:1", registry()));
+    let mut rig = Rig::started_on(&socket, "forgotten").await;
+    let launches: Vec<Launch> = (0..2).map(|index| launch(&image, index)).collect();
+    rig.assign(launches.iter().map(run_item).collect()).await;
+    rig.until("both run", |rig| launches.iter().all(|l| rig.runs(l)))
+        .await;
+    let id = rig.container(&launches[0]);
+    rig.kill().await;
+    engine.kill();
+    let note = engine.path(&format!("data/containers/{id}/config.v2.json"));
+    let mut noted: Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+    for (name, unstarted) in [
+        ("Running", json!(false)),
+        ("Pid", json!(0)),
+        ("StartedAt", json!("0001-01-01T00:00:00Z")),
+    ] {
+        noted["State"][name] = unstarted;
+    }
+    std::fs::write(&note, noted.to_string()).unwrap();
+    engine.start();
+    let state = docker_on(&socket, &["inspect", "-f", "{{.State.Status}}", &id]);
+    assert_eq!(state, "created");
+    assert_eq!(attempts_with_processes(&launches), 2);
+
+    rig.start().await;
+    let ended = rig.end_of(&launches[0]).await;
+    assert_eq!(ended.outcome, Outcome::Failed);
+    assert!(ended.system_error, "{ended:?}");
+    assert_eq!(attempts_with_processes(&launches), 1);
+    assert!(rig.runs(&launches[1]));
     drop(rig);
     drop(engine);
 }

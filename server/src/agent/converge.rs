@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// After asking the engine to start a container, an answer may be lost (either side was killed). For so long the container
-/// that still looks unstarted may be starting, and is not started again.
+/// that still looks unstarted may be starting. After that the start has failed: it is undone and not tried again, since an
+/// engine that was killed can call a container unstarted that ran.
 pub const START_SETTLES: SignedDuration = SignedDuration::from_secs(5);
 /// Markers of attempts that no assignment names and that have no container are forgotten after this time. They cost a few
 /// kilobytes each; a day is longer than any control plane takes to tell its assignments again.
@@ -75,7 +76,7 @@ pub enum Action {
         /// What to launch.
         launch: Box<Launch>,
     },
-    /// Start a container that was created and never started.
+    /// Start a container that was created and that nobody asked the engine to start.
     Start {
         /// What was to be launched.
         launch: Box<Launch>,
@@ -90,6 +91,16 @@ pub enum Action {
         container: String,
         /// The order.
         order: StopOrder,
+    },
+    /// Undo a start that the engine did not carry out, or has forgotten: end what runs of it, remove the container, and write
+    /// down how the attempt ended.
+    Undo {
+        /// What was to be launched.
+        launch: Box<Launch>,
+        /// Its container.
+        container: String,
+        /// How it ended.
+        ended: Ended,
     },
     /// Write down how an attempt ended.
     Settle {
@@ -121,7 +132,8 @@ impl Action {
             Action::Fetch { .. } => None,
             Action::Launch { launch }
             | Action::Start { launch, .. }
-            | Action::Stop { launch, .. } => Some(launch.attempt),
+            | Action::Stop { launch, .. }
+            | Action::Undo { launch, .. } => Some(launch.attempt),
             Action::Settle { attempt, .. }
             | Action::Remove { attempt, .. }
             | Action::Forget { attempt } => Some(*attempt),
@@ -218,6 +230,9 @@ fn run(
                 ))
             }
             ContainerState::Created if may_be_starting(view, stage) => None,
+            ContainerState::Created if matches!(stage, Some(Stage::Starting { .. })) => {
+                undo(launch, container, ends::start_unknown(view.now))
+            }
             ContainerState::Created => Some(Action::Start {
                 launch: Box::new(launch.clone()),
                 container: container.id.clone(),
@@ -267,12 +282,13 @@ fn stop(
         Some((container, ContainerState::Exited)) => {
             settle_exited(view, attempt, Some(launch), Some(container), marker)
         }
-        Some((_, ContainerState::Created)) => match stage {
+        Some((container, ContainerState::Created)) => match stage {
             Some(Stage::Ended { .. }) => None,
             Some(Stage::Starting { .. }) if may_be_starting(view, stage) => None,
-            Some(Stage::Creating | Stage::Starting { .. }) | None => {
-                settle(ends::never_started(order, view.now))
+            Some(Stage::Starting { .. }) => {
+                undo(launch, container, ends::never_started(order, view.now))
             }
+            Some(Stage::Creating) | None => settle(ends::never_started(order, view.now)),
         },
         None => match stage {
             Some(Stage::Ended { .. }) => None,
@@ -280,6 +296,14 @@ fn stop(
             Some(Stage::Creating) | None => settle(ends::never_started(order, view.now)),
         },
     }
+}
+
+fn undo(launch: &Launch, container: &Container, ended: Ended) -> Option<Action> {
+    Some(Action::Undo {
+        launch: Box::new(launch.clone()),
+        container: container.id.clone(),
+        ended,
+    })
 }
 
 /// An exited container's end is written down, so that it is still known when the container has been removed.
@@ -313,7 +337,7 @@ fn may_be_starting(view: &View<'_>, stage: Option<&Stage>) -> bool {
     match stage {
         Some(Stage::Starting { since }) => {
             let age = view.now.duration_since(*since);
-            // A clock that was set back must not keep it from ever starting.
+            // A clock that was set back must not keep it waiting for ever.
             age < START_SETTLES && !age.is_negative()
         }
         Some(Stage::Creating | Stage::Ended { .. }) | None => false,

@@ -72,6 +72,12 @@ pub fn not_started(
     }
 }
 
+/// The end of an attempt whose start was asked for and, by the engine's word, did not happen.
+pub fn start_unknown(now: Timestamp) -> Ended {
+    let message = "the container did not start: the engine or the agent was interrupted while it was being started";
+    not_started(message, None, true, now)
+}
+
 /// The end of an attempt that a stop order met before its container ever started.
 pub fn never_started(order: &StopOrder, now: Timestamp) -> Ended {
     Ended {

@@ -117,6 +117,11 @@ impl<R: Runtime> Hands<R> {
                 container,
                 order,
             } => self.stop(&launch, &container, &order).await,
+            Action::Undo {
+                launch,
+                container,
+                ended,
+            } => self.undo(&launch, &container, ended).await,
             Action::Settle {
                 attempt,
                 launch,
@@ -299,6 +304,45 @@ impl<R: Runtime> Hands<R> {
         let ended = ends::exited(&found, Some(&marker), Timestamp::now());
         self.settle(launch.attempt, Some(launch), ended).await?;
         Ok(Some(found))
+    }
+
+    /// The container is removed before its end is written down: what is removed cannot start any more. If it has started after
+    /// all, the engine refuses, and it is let run.
+    async fn undo(
+        &self,
+        launch: &Launch,
+        container: &str,
+        ended: Ended,
+    ) -> Step<Option<Container>> {
+        let end_forgotten = async || {
+            let ended = self.runtime.end_forgotten(container).await;
+            let processes = ended.map_err(|error| {
+                from_engine(&error, "what was started of it could not be ended")
+            })?;
+            if processes > 0 {
+                tracing::error!(
+                    attempt = %launch.attempt,
+                    container,
+                    processes,
+                    "the engine forgot that it had started a container; what ran of it was ended"
+                );
+            }
+            Ok(())
+        };
+        match self.look(container).await? {
+            Some(found) if found.state != ContainerState::Created => return Ok(Some(found)),
+            Some(_) | None => {}
+        }
+        end_forgotten().await?;
+        match self.runtime.remove(container).await {
+            Ok(()) => {}
+            Err(RuntimeError::Conflict { .. }) => return self.look(container).await,
+            Err(error) => return Err(from_engine(&error, "the container could not be removed")),
+        }
+        // It may have begun between the first look and the removal.
+        end_forgotten().await?;
+        self.settle(launch.attempt, Some(launch), ended).await?;
+        Ok(None)
     }
 
     async fn remove(&self, attempt: AttemptId, container: &str) -> Step<()> {

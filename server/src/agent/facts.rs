@@ -31,12 +31,12 @@ impl Disk {
     }
 }
 
-/// The facts. `engine` is what the engine last said; `away` is why it does not answer now.
+/// The facts. `engine` is what the engine last said; `trouble` is why nothing can be begun on the host now.
 pub fn facts(
     config: &AgentConfig,
     engine: Option<&EngineInfo>,
     disk: Option<Disk>,
-    away: Option<&str>,
+    trouble: Option<&str>,
 ) -> HostFacts {
     let machine_cpu = engine.map_or(0, |engine| engine.cpus.saturating_mul(1000));
     let machine_memory = engine.map_or(0, |engine| engine.memory_bytes);
@@ -55,8 +55,8 @@ pub fn facts(
     };
     let full = disk.is_some_and(|disk| disk.free < disk.total / 100 * DISK_FULL_PERCENT);
     let root = engine.map_or("", |engine| engine.root_dir.as_str());
-    let not_ready = match (away, engine, full) {
-        (Some(why), _, _) => Some(format!("the engine does not answer ({why})")),
+    let not_ready = match (trouble, engine, full) {
+        (Some(why), _, _) => Some(why.to_owned()),
         (None, None, _) => Some("the engine has not answered yet".to_owned()),
         (None, Some(_), true) => Some(format!(
             "the disk under {root} is full: less than {DISK_FULL_PERCENT} % is free"
@@ -167,7 +167,7 @@ mod tests {
         lines.extend(told.warnings.last().cloned());
         lines.extend(told.not_ready);
         lines.extend(facts(&config, None, None, None).not_ready);
-        lines.extend(facts(&config, Some(&engine), None, Some("connection refused")).not_ready);
+        lines.extend(facts(&config, Some(&engine), None, Some("its disk is gone")).not_ready);
         insta::assert_snapshot!(lines.join("\n"), @r#"
         live-restore is off: containers end when the engine restarts; set "live-restore": true in daemon.json
         the engine has no seccomp: system calls are not filtered
@@ -179,7 +179,7 @@ mod tests {
         the disk under / is nearly full
         the disk under / is full: less than 3 % is free
         the engine has not answered yet
-        the engine does not answer (connection refused)
+        its disk is gone
         "#);
     }
 }

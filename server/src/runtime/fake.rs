@@ -7,7 +7,7 @@ use super::{
 };
 use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ pub struct Inside {
     pub stopped: Vec<String>,
     /// Names of containers that were removed through the engine.
     pub removed: Vec<String>,
+    /// Ids of containers that run although the engine calls them created.
+    pub forgotten: BTreeSet<String>,
     /// Log chunks by container id.
     pub logs: BTreeMap<String, Vec<LogChunk>>,
     random: u64,
@@ -285,6 +287,14 @@ impl Runtime for FakeEngine {
             inside.containers.remove(&found.id);
             inside.removed.push(found.name);
             Ok(())
+        })
+        .await
+    }
+
+    async fn end_forgotten(&self, container: &str) -> Result<usize, RuntimeError> {
+        self.deed("end what was forgotten", |inside| {
+            let forgotten = inside.forgotten.remove(container);
+            Ok(usize::from(forgotten))
         })
         .await
     }

@@ -67,6 +67,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes a container that does not run, and refuses with [`RuntimeError::Conflict`] if it does. One that is gone is fine.
     fn remove(&self, container: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
+    /// Ends what runs of a container that the engine says never started, and returns how many processes there were, once none
+    /// is left. The container is given by its full id.
+    fn end_forgotten(
+        &self,
+        container: &str,
+    ) -> impl Future<Output = Result<usize, RuntimeError>> + Send;
+
     /// What the container wrote. The stream ends when all was read, and with `follow` when the container has ended.
     fn logs(
         &self,

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use muster::agent::{AgentConfig, AgentError, LinkState, run};
+use muster::agent::{AgentConfig, LinkState, run};
 use muster::runtime::docker::DockerEngine;
 use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, TaskId};
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps, Millis, Probe, Resources};
@@ -15,8 +15,8 @@ use muster_schemas::wire::{
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime as Threads;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -88,7 +88,8 @@ pub struct Rig {
 }
 
 struct Running {
-    task: JoinHandle<Result<(), AgentError>>,
+    /// The agent's own, as a process has its own: they end with it, and so does whatever they were doing.
+    threads: Option<Threads>,
     to_agent: mpsc::Sender<ToAgent>,
     from_agent: mpsc::Receiver<FromAgent>,
     _link: watch::Sender<LinkState>,
@@ -96,7 +97,10 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        // A runtime may not wait for its threads within another one.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }
 
@@ -158,9 +162,14 @@ impl Rig {
         let (link, link_watch) = watch::channel(LinkState::Up);
         let engine = DockerEngine::new(&self.engine);
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(config, engine, out, inn, link_watch, shutdown));
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        threads.spawn(run(config, engine, out, inn, link_watch, shutdown));
         self.agent = Some(Running {
-            task,
+            threads: Some(threads),
             to_agent,
             from_agent,
             _link: link,
@@ -175,11 +184,13 @@ impl Rig {
         .await;
     }
 
-    /// As by `kill -9`: whatever the agent was doing, it does no more.
+    /// As by `kill -9`: whatever the agent was doing, it does no more once this returns, also on its disk.
     pub async fn kill(&mut self) {
         if let Some(mut agent) = self.agent.take() {
-            agent.task.abort();
-            let _ = (&mut agent.task).await;
+            let threads = agent.threads.take().unwrap();
+            tokio::task::spawn_blocking(move || drop(threads))
+                .await
+                .unwrap();
         }
         self.last_complete = None;
         self.facts = None;

@@ -154,22 +154,16 @@ impl Ledger {
                 other => panic!("{attempt} is {other}"),
             }
         }
-        // Nothing runs that the engine does not know of, with one exception. A daemon that is killed between its word to
-        // containerd to start a container and its own note of that forgets the start: by its word the container never
-        // ran, no command of it reaches the process, and it refuses to start it again. That is the engine's fault and
-        // none of Muster's orders can mend it; it is told here, and it is no excuse for any other attempt.
+        // Nothing runs that the engine does not know of. A daemon that is killed between its word to containerd to start a
+        // container and its own note of that forgets the start; the agent ends what runs of it.
         eventually(
             secs(10),
-            "what the engine calls ended has no process",
+            "what does not run by the engine's word has no process",
             || {
-                let mut ghosts = ghosts(&stack.try_containers()?);
-                ghosts.retain(|attempt, _| !unstarted.contains(attempt));
+                let ghosts = ghosts(&placed, &stack.try_containers()?);
                 so(ghosts.is_empty(), || format!("{ghosts:?}"))
             },
         );
-        for (attempt, processes) in ghosts(&stack.containers()) {
-            println!("the engine has lost sight of {attempt}: {processes:?}");
-        }
         let hosts = stack.api.hosts().unwrap();
         assert!(
             hosts.iter().all(|host| host.orphans.is_empty()),
@@ -205,28 +199,29 @@ fn unstarted(stack: &Stack) -> BTreeSet<String> {
     unstarted
 }
 
-/// Processes of containers that do not run by the engine's word, by attempt. One that is only being set up has run nothing
-/// yet.
-fn ghosts(containers: &[Container]) -> BTreeMap<String, Vec<String>> {
-    let ended: Vec<&Container> = containers
+/// Processes of attempts ever placed whose containers do not run by the engine's word, by attempt. A container's
+/// environment names its attempt.
+fn ghosts(placed: &BTreeMap<String, Timestamp>, containers: &[Container]) -> BTreeMap<String, u32> {
+    let running: BTreeSet<&String> = containers
         .iter()
-        .filter(|container| !container.is_running())
+        .filter(|container| container.is_running())
+        .map(|container| &container.attempt)
         .collect();
-    let mut ghosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut ghosts: BTreeMap<String, u32> = BTreeMap::new();
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let read = |name: &str| std::fs::read_to_string(process.path().join(name));
         // Not a process, or one that has just ended.
-        let (Ok(cgroup), Ok(name)) = (read("cgroup"), read("comm")) else {
+        let Ok(environment) = std::fs::read(process.path().join("environ")) else {
             continue;
         };
-        if name.starts_with("runc") {
-            continue;
-        }
-        for container in &ended {
-            if cgroup.contains(&container.id) {
-                let names = ghosts.entry(container.attempt.clone()).or_default();
-                names.push(name.trim().to_owned());
-            }
+        let attempt = environment
+            .split(|byte| *byte == 0)
+            .filter_map(|variable| std::str::from_utf8(variable).ok())
+            .find_map(|variable| variable.strip_prefix("MUSTER_ATTEMPT="));
+        if let Some(attempt) = attempt
+            && placed.contains_key(attempt)
+            && !running.contains(&attempt.to_owned())
+        {
+            *ghosts.entry(attempt.to_owned()).or_default() += 1;
         }
     }
     ghosts

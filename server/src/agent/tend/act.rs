@@ -41,6 +41,7 @@ impl Kind {
             Action::Launch { .. } | Action::Start { .. } => Kind::Launch,
             Action::Stop { .. } => Kind::Stop,
             Action::Fetch { .. }
+            | Action::Undo { .. }
             | Action::Settle { .. }
             | Action::Remove { .. }
             | Action::Forget { .. } => Kind::Chore,

@@ -25,7 +25,7 @@ use act::Kind;
 use futures::StreamExt;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::HostFacts;
-use muster_schemas::wire::{FromAgent, ToAgent};
+use muster_schemas::wire::{Assignments, FromAgent, ToAgent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ const LOOK_EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Usage is for people's eyes.
 const USAGE_EVERY: Duration = Duration::from_secs(3);
+/// A disk that was full may have room again. The control plane does not repeat what it has sent, so the agent tries again itself.
+const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Facts hardly change.
 const FACTS_EVERY: Duration = Duration::from_secs(30);
 /// After the agent's start, the first report waits so long at most for the readiness of containers that ran before: a healthy
@@ -95,12 +97,20 @@ enum Done {
     },
 }
 
+/// Assignments that could not be written down, so that they are not followed yet.
+struct Unkept {
+    assignments: Assignments,
+    why: String,
+    since: Instant,
+}
+
 struct Agent<R> {
     config: Arc<AgentConfig>,
     runtime: Arc<R>,
     hands: Arc<Hands<R>>,
     markers: Arc<Markers>,
     orders: Orders,
+    unkept: Option<Unkept>,
     to_control: mpsc::Sender<FromAgent>,
     answers: mpsc::Sender<Answer>,
     tasks: JoinSet<Done>,
@@ -170,6 +180,7 @@ impl<R: Runtime> Agent<R> {
             hands: Arc::new(hands),
             markers,
             orders,
+            unkept: None,
             to_control,
             answers,
             tasks: JoinSet::new(),
@@ -254,6 +265,7 @@ impl<R: Runtime> Agent<R> {
                         looked_at = Instant::now();
                         self.look();
                     }
+                    self.keep_again().await;
                 }
                 _ = report.tick() => self.complete_due = true,
                 _ = usage.tick() => self.read_usage(),

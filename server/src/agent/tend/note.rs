@@ -1,6 +1,6 @@
 //! Taking note of what happened. Nothing here waits, except for new assignments to be on the disk.
 
-use super::{Agent, Done, FIRST_WORDS_WAIT, Hint};
+use super::{Agent, Done, FIRST_WORDS_WAIT, Hint, KEEP_AGAIN_AFTER, Unkept};
 use crate::agent::LinkState;
 use crate::agent::converge::{Image, Retry};
 use crate::agent::execute::{self, Outcome};
@@ -69,10 +69,27 @@ impl<R: Runtime> Agent<R> {
             .iter()
             .map(|item| (item.attempt(), std::mem::discriminant(item)))
             .collect();
-        if let Err(error) = self.orders.take(assignments).await {
+        if let Err(error) = self.orders.take(assignments.clone()).await {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "new assignments cannot be kept, so they are not followed");
+            if self.unkept.is_none() {
+                tracing::error!(%error, cause, "new assignments cannot be kept, so they are not followed");
+            }
+            let why = format!(
+                "the agent cannot write its orders down, so it follows none that are new: {error}: {}; make room or repair \
+                 the disk",
+                cause.unwrap_or_default()
+            );
+            self.unkept = Some(Unkept {
+                assignments,
+                why,
+                since: Instant::now(),
+            });
+            self.tell_facts();
             return;
+        }
+        if self.unkept.take().is_some() {
+            tracing::info!("new assignments can be kept again");
+            self.tell_facts();
         }
         // A pause after a failed launch must not delay a stop order.
         let items = self.orders.assignments().map_or(&[][..], |a| &a.items);
@@ -94,6 +111,19 @@ impl<R: Runtime> Agent<R> {
         self.images.retain(|image, state| {
             matches!(state, Image::Coming(_)) || wanted_images.contains(image.as_str())
         });
+    }
+
+    /// Tries once more to write down what could not be.
+    pub(super) async fn keep_again(&mut self) {
+        let due = |unkept: &Unkept| unkept.since.elapsed() >= KEEP_AGAIN_AFTER;
+        if let Some(assignments) = self
+            .unkept
+            .as_ref()
+            .filter(|unkept| due(unkept))
+            .map(|unkept| unkept.assignments.clone())
+        {
+            self.on_assignments(assignments).await;
+        }
     }
 
     pub(super) fn on_link(&mut self, state: LinkState) {

@@ -85,12 +85,20 @@ impl<R: Runtime> Agent<R> {
         hold
     }
 
+    /// Why nothing can be begun on this host, if that is so.
+    fn trouble(&self) -> Option<String> {
+        let away = self.away.as_ref();
+        let unkept = self.unkept.as_ref();
+        away.map(|why| format!("the engine does not answer ({why})"))
+            .or_else(|| unkept.map(|unkept| unkept.why.clone()))
+    }
+
     pub(super) fn tell_facts(&mut self) {
         let new = facts(
             &self.config,
             self.engine.as_deref(),
             self.disk,
-            self.away.as_deref(),
+            self.trouble().as_deref(),
         );
         if new != self.facts {
             self.facts = new;

@@ -8,7 +8,7 @@ use crate::runtime::fake::FakeEngine;
 use muster_schemas::state::{AttemptStatus, Ended, Outcome as EndOutcome, Phase};
 use muster_schemas::wire::{Assignment, Assignments, Fence, Report};
 use std::path::PathBuf;
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime as Threads;
 
 /// Longer than anything here takes on a loaded machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,10 +27,20 @@ struct Rig {
 }
 
 struct Running {
-    task: JoinHandle<Result<(), AgentError>>,
+    /// The agent's own, as a process has its own: they end with it, and so does whatever they were doing.
+    threads: Option<Threads>,
     to_agent: mpsc::Sender<ToAgent>,
     from_agent: mpsc::Receiver<FromAgent>,
     link: watch::Sender<LinkState>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A runtime may not wait for its threads within another one.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
 }
 
 impl Rig {
@@ -56,7 +66,12 @@ impl Rig {
         let (to_agent, inn) = mpsc::channel(16);
         let (out, from_agent) = mpsc::channel(1024);
         let (link, link_watch) = watch::channel(LinkState::Up);
-        let task = tokio::spawn(run(
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        threads.spawn(run(
             config(&self.home),
             self.engine.clone(),
             out,
@@ -65,18 +80,20 @@ impl Rig {
             CancellationToken::new(),
         ));
         self.agent = Some(Running {
-            task,
+            threads: Some(threads),
             to_agent,
             from_agent,
             link,
         });
     }
 
-    /// As by `kill -9`: whatever it was doing, it does no more.
+    /// As by `kill -9`: whatever it was doing, it does no more once this returns, also on its disk.
     async fn kill(&mut self) {
-        if let Some(agent) = self.agent.take() {
-            agent.task.abort();
-            let _ = agent.task.await;
+        if let Some(mut agent) = self.agent.take() {
+            let threads = agent.threads.take().unwrap();
+            tokio::task::spawn_blocking(move || drop(threads))
+                .await
+                .unwrap();
         }
     }
 
@@ -184,7 +201,8 @@ fn stops(number: u128) -> Assignment {
     Assignment::Stop { launch, order }
 }
 
-/// Lost answers and killed agents at random: each container is created and started once, and only the ordered ones stop.
+/// Lost answers and killed agents at random: each container is created and started at most once, whatever did not start is told
+/// as such, and only the ordered ones stop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_each_container_starts_once_and_stops_on_order() {
     let seeds = (1..=10).map(|seed| tokio::spawn(one_stormy_life(seed)));
@@ -210,17 +228,29 @@ async fn one_stormy_life(seed: u64) {
     rig.engine.inside().faults_per_mille = 0;
     rig.start().await;
     rig.assign(runs(0..6)).await;
-    rig.until("all run", |rig| (0..6).all(|number| rig.runs(number)))
-        .await;
+    rig.until("each runs or did not start", |rig| {
+        (0..6).all(|number| rig.runs(number) || rig.ended(number).is_some())
+    })
+    .await;
+    let unstarted: Vec<u128> = (0..6)
+        .filter(|number| rig.ended(*number).is_some())
+        .collect();
     {
         let inside = rig.engine.inside();
         assert!(inside.stopped.is_empty(), "stopped: {:?}", inside.stopped);
-        assert!(inside.removed.is_empty());
         for number in 0..6 {
             let name = container_name(attempt(number));
             assert_eq!(inside.created[&name], 1, "created {name}");
-            assert_eq!(inside.started[&name], 1, "started {name}");
+            let started = inside.started.get(&name).copied().unwrap_or(0);
+            let runs = !unstarted.contains(&number);
+            assert_eq!(started, u32::from(runs), "started {name}");
+            assert_eq!(inside.removed.contains(&name), !runs, "removed {name}");
         }
+    }
+    for number in &unstarted {
+        let ended = rig.ended(*number).unwrap();
+        assert_eq!(ended.outcome, EndOutcome::Failed);
+        assert!(ended.system_error, "{ended:?}");
     }
     let mut items = runs(0..4);
     items.extend([stops(4), stops(5)]);
@@ -233,8 +263,10 @@ async fn one_stormy_life(seed: u64) {
     rig.assign(items).await;
     rig.until("two are stopped", |rig| {
         [4, 5].iter().all(|number| {
-            rig.ended(*number)
-                .is_some_and(|ended| ended.outcome == EndOutcome::Stopped)
+            unstarted.contains(number)
+                || rig
+                    .ended(*number)
+                    .is_some_and(|ended| ended.outcome == EndOutcome::Stopped)
         })
     })
     .await;
@@ -242,6 +274,38 @@ async fn one_stormy_life(seed: u64) {
     let ordered = [container_name(attempt(4)), container_name(attempt(5))];
     assert!(inside.stopped.iter().all(|name| ordered.contains(name)));
     assert!(inside.started.values().all(|count| *count == 1));
+}
+
+/// A daemon that was killed while it started a container calls it created, and does not reach what runs of it.
+#[tokio::test]
+async fn a_start_that_the_engine_forgot_is_undone_and_not_repeated() {
+    let mut rig = Rig::new(1);
+    rig.start().await;
+    rig.assign(runs(0..2)).await;
+    rig.until("both run", |rig| rig.runs(0) && rig.runs(1))
+        .await;
+    rig.kill().await;
+    let id = {
+        let mut inside = rig.engine.inside();
+        let found = inside.find(&container_name(attempt(0))).unwrap();
+        found.state = ContainerState::Created;
+        found.started_at = None;
+        let id = found.id.clone();
+        inside.forgotten.insert(id.clone());
+        id
+    };
+    rig.start().await;
+    rig.until("it is told", |rig| rig.ended(0).is_some()).await;
+    let ended = rig.ended(0).unwrap();
+    assert_eq!(ended.outcome, EndOutcome::Failed);
+    assert!(ended.system_error);
+    let inside = rig.engine.inside();
+    assert!(inside.forgotten.is_empty(), "nothing runs of it");
+    assert!(!inside.containers.contains_key(&id));
+    assert!(inside.started.values().all(|count| *count == 1));
+    assert!(inside.stopped.is_empty());
+    drop(inside);
+    assert!(rig.runs(1));
 }
 
 #[tokio::test]
@@ -265,6 +329,36 @@ async fn an_old_fence_changes_nothing() {
     rig.until("it refuses", |rig| !rig.fenced.is_empty()).await;
     rig.idle(Duration::from_millis(300)).await;
     assert!(rig.engine.inside().stopped.is_empty());
+}
+
+#[tokio::test]
+async fn orders_that_cannot_be_written_down_are_followed_once_they_can() {
+    let mut rig = Rig::new(1);
+    rig.start().await;
+    rig.assign(runs(0..1)).await;
+    rig.until("it runs", |rig| rig.runs(0)).await;
+    // What stands where the next version is to be written keeps it from being written, as a full disk does.
+    let in_the_way = rig.home.join("orders.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    rig.assign(vec![stops(0)]).await;
+    rig.until("it is told", |rig| {
+        rig.facts
+            .as_ref()
+            .and_then(|facts| facts.not_ready.as_deref())
+            .is_some_and(|why| why.starts_with("the agent cannot write its orders down"))
+    })
+    .await;
+    assert!(rig.engine.inside().stopped.is_empty());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    // Nobody says it again.
+    rig.until("it is stopped", |rig| rig.ended(0).is_some())
+        .await;
+    rig.until("the host is ready again", |rig| {
+        rig.facts
+            .as_ref()
+            .is_some_and(|facts| facts.not_ready.is_none())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod create;
 mod events;
 mod exec;
+mod forgotten;
 mod hardening;
 mod info;
 mod inspect;
@@ -245,6 +246,10 @@ impl Runtime for DockerEngine {
             Err(RuntimeError::NotFound { .. }) => Ok(()),
             other => other,
         }
+    }
+
+    async fn end_forgotten(&self, container: &str) -> Result<usize, RuntimeError> {
+        forgotten::end(container).await
     }
 
     fn logs(
