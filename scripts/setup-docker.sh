@@ -45,7 +45,7 @@ log=/var/log/muster-dockerd.log
 if [ -e /var/run/docker.pid ] && ! alive /var/run/docker.pid dockerd; then rm -f /var/run/docker.pid; fi
 say "starting the Docker engine (log: $log)"
 ulimit -n 1048576 2>/dev/null || true
-setsid dockerd "${flags[@]}" >>"$log" 2>&1 </dev/null &
+setsid "$root/scripts/docker-watch.sh" "$log" "${flags[@]}" >>"$log" 2>&1 </dev/null &
 started=$!
 answers_or_dead() { answers || ! kill -0 "$started"; }
 wait_for 60 answers_or_dead || true

@@ -166,6 +166,11 @@ impl Drop for Engine {
                 let _ = process.wait();
             }
         }
+        // The engine's helpers for containers that it forgot are nobody's any more.
+        let folder = self.folder.path().display().to_string();
+        let _ = Command::new("pkill")
+            .args(["-KILL", "-f", &folder])
+            .status();
         let _ = Command::new("umount").arg(self.path("data")).output();
         let _ = Command::new("ip")
             .args(["link", "del", &self.bridge])

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// An engine, asked through the `docker` command.
@@ -207,15 +208,33 @@ impl Engine {
         }
     }
 
+    /// An engine can lock itself up for good; the machine's is started again then (`scripts/docker-watch.sh`), and the
+    /// question is put to its successor.
     fn ask(&self, arguments: &[&str]) -> std::process::Output {
-        let mut docker = Command::new("docker");
-        if let Some(address) = &self.address {
-            docker.args(["--host", address]);
+        const TRIES: u32 = 6;
+        /// What `timeout` ends with.
+        const TOO_LATE: i32 = 124;
+        for number in 1.. {
+            let mut docker = Command::new("timeout");
+            docker.args(["60", "docker"]);
+            if let Some(address) = &self.address {
+                docker.args(["--host", address]);
+            }
+            let output = docker
+                .args(arguments)
+                .output()
+                .expect("these tests need the docker command");
+            let error = String::from_utf8_lossy(&output.stderr);
+            let is_away = output.status.code() == Some(TOO_LATE)
+                || error.contains("Cannot connect to the Docker daemon")
+                || error.contains("error during connect");
+            // A test's own engine is away when the test wants it so.
+            if !is_away || self.own.is_some() || number == TRIES {
+                return output;
+            }
+            std::thread::sleep(Duration::from_secs(5));
         }
-        docker
-            .args(arguments)
-            .output()
-            .expect("these tests need the docker command")
+        unreachable!("the last try returns")
     }
 
     /// The ids of all containers of a cell, also of those that ended.
