@@ -51,6 +51,14 @@ export class Console {
     await expect(this.page.locator('[data-test-connection=live]')).toBeVisible();
   }
 
+  /** Presses the button of an action, gives the reason, and confirms. */
+  async ask(action: string, reason: string): Promise<void> {
+    await this.page.locator(`[data-test-ask=${action}]`).click();
+    const form = this.page.locator(`[data-test-ask-form=${action}]`);
+    await form.getByRole('textbox').fill(reason);
+    await form.locator('button[type=submit]').click();
+  }
+
   job(name: string): Locator {
     return this.page.locator(`tr[data-test-job="${name}"]`);
   }

@@ -76,6 +76,54 @@ test('a plan that takes too much away is held, shown, and stops nothing', async 
   await repository.push('Send one of the crowd home');
   await expect(page.locator('[data-test-held]')).toHaveCount(0);
   await expect(muster.progress('11/11')).toBeVisible({ timeout: 30_000 });
+
+  await test.step('refused by a person, a plan is done with', async () => {
+    repository.change('crowd.yaml', 'desired: 11', 'desired: 2');
+    await repository.push('Send most of the crowd home');
+    await page.locator('[data-test-held]').click();
+    await muster.ask('refuse', 'they are still needed');
+    await expect(page.locator('[data-test-plan][data-test-status=refused]')).toBeVisible();
+    await expect(page.locator('[data-test-refusal]')).toContainText('they are still needed');
+    await expect(page.locator('[data-test-held]')).toHaveCount(0);
+    await muster.open('/jobs/crowd');
+    await expect(muster.progress('11/11')).toBeVisible();
+  });
+
+  await test.step('approved by a person, a plan goes ahead', async () => {
+    repository.change('crowd.yaml', 'desired: 2', 'desired: 3');
+    await repository.push('Send nearly all of the crowd home');
+    await page.locator('[data-test-held]').click();
+    await muster.ask('approve', 'the party is over');
+    await expect(page.locator('[data-test-plan][data-test-status=applied]')).toBeVisible();
+    await expect(page.locator('[data-test-held]')).toHaveCount(0);
+    await muster.open('/jobs/crowd');
+    await expect(muster.progress('3/3')).toBeVisible({ timeout: 40_000 });
+  });
+});
+
+test('a frozen job is left alone and catches up when it is resumed', async ({ console: muster, repository }) => {
+  const { page } = muster;
+  repository.write('still.yaml', web({ name: 'still', desired: 1, cpu: 0.01, env: { QUIET: '1' } }));
+  await repository.push('Run still');
+  await muster.open('/jobs/still');
+  await expect(muster.progress('1/1')).toBeVisible({ timeout: 40_000 });
+  await muster.ask('freeze', 'we look at it');
+  await expect(page.locator('[data-test-freeze="job still"]')).toContainText('we look at it');
+  await expect(page.locator('[data-test-frozen]')).toBeVisible();
+
+  repository.change('still.yaml', 'desired: 1', 'desired: 2');
+  await repository.push('Have two of still');
+  await muster.open('/plans');
+  const latest = page.locator('tr[data-test-plan]').first();
+  await expect(latest).toContainText('Have two of still');
+  await latest.locator('a').first().click();
+  await expect(page.locator('[data-test-withheld=still]')).toContainText('we look at it');
+  await muster.open('/jobs/still');
+  await expect(muster.progress('1/1')).toBeVisible();
+
+  await muster.ask('resume', 'we have seen enough');
+  await expect(muster.progress('2/2')).toBeVisible({ timeout: 40_000 });
+  await expect(page.locator('[data-test-frozen]')).toHaveCount(0);
 });
 
 test('a batch job finishes each of its tasks once; the failing ones say so', async ({ console: muster, repository }) => {

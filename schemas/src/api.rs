@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. Fields that may be absent are `null`, never missing, so that a shape can be relied on.
 
-use crate::plan::{Diagnostic, FieldChange, Revision};
+use crate::plan::{Diagnostic, FieldChange, FreezeScope, Revision};
 use crate::spec::{JobKind, Tier};
 use crate::state::{Hardening, HostResources, Orphan, Outcome, TaskState, Usage};
 use jiff::Timestamp;
@@ -65,6 +65,8 @@ api! {
         pub repository_read_at: Option<Timestamp>,
         /// The held plan, if there is one.
         pub held_plan: Option<String>,
+        /// What is frozen.
+        pub freezes: Vec<FreezeView>,
         /// Whether the cell was taken down by a person.
         pub down: bool,
         /// What needs somebody's eye, worst first.
@@ -471,6 +473,18 @@ api! {
         pub status: PlanStatus,
         /// Why it is held, one sentence each.
         pub holds: Vec<String>,
+        /// Whether people's approval can let it through now: it is held, and for nothing that approval cannot overcome.
+        pub can_be_approved: bool,
+        /// So many different people have to approve it.
+        pub approvals_required: u32,
+        /// Who approved it.
+        pub approvals: Vec<PlanWordView>,
+        /// Who refused it.
+        pub refusal: Option<PlanWordView>,
+        /// Changes that are asked for and kept back: their jobs stay as they are.
+        pub withheld: Vec<WithheldView>,
+        /// Whether it changes the policy.
+        pub policy_changes: bool,
         /// The jobs that change.
         pub changes: Vec<JobChangeView>,
         /// Documents that were refused.
@@ -485,6 +499,71 @@ api! {
         pub running: u32,
         /// When it was made.
         pub made_at: Timestamp,
+        /// When it was applied.
+        pub applied_at: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// Somebody's word on a held plan.
+    pub struct PlanWordView {
+        /// Who.
+        pub by: String,
+        /// Their words.
+        pub reason: String,
+        /// When.
+        pub at: Timestamp,
+        /// An approval counts until then.
+        pub expires_at: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// A change that is kept back.
+    pub struct WithheldView {
+        /// What would change.
+        pub change: JobChangeView,
+        /// Why it does not, in a sentence.
+        pub reason: String,
+    }
+}
+
+api! {
+    /// Something that is frozen: no plan changes it, and nothing automated stops its containers.
+    pub struct FreezeView {
+        /// What.
+        pub scope: FreezeScope,
+        /// Who froze it.
+        pub by: String,
+        /// Their words.
+        pub reason: String,
+        /// Since when.
+        pub since: Timestamp,
+        /// Until when; without it, until somebody resumes it.
+        pub until: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// A freeze that is asked for.
+    pub struct FreezeRequest {
+        /// What.
+        pub scope: FreezeScope,
+        /// Why; it stands in the journal.
+        pub reason: String,
+        /// Until when; without it, until somebody resumes it.
+        #[serde(default)]
+        pub until: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// The end of a freeze that is asked for.
+    pub struct ResumeRequest {
+        /// What.
+        pub scope: FreezeScope,
+        /// Why; it stands in the journal.
+        pub reason: String,
     }
 }
 
@@ -497,8 +576,22 @@ pub enum PlanStatus {
     Applied,
     /// The guard holds it.
     Held,
+    /// A person said no to it.
+    Refused,
     /// A later plan took its place before it was applied.
     Superseded,
+}
+
+impl PlanStatus {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            PlanStatus::Applied => "applied",
+            PlanStatus::Held => "held",
+            PlanStatus::Refused => "refused",
+            PlanStatus::Superseded => "superseded",
+        }
+    }
 }
 
 api! {

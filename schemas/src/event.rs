@@ -4,7 +4,7 @@
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
 use crate::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
-use crate::plan::{HoldReason, Plan};
+use crate::plan::{FreezeScope, HoldReason, Plan};
 use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason, StopOrder,
 };
@@ -105,6 +105,38 @@ pub enum Event {
         plan: PlanId,
         /// Why.
         reasons: Vec<HoldReason>,
+    },
+    /// A person says yes to a held plan: to this one and to no other.
+    PlanApproved {
+        /// The plan.
+        plan: PlanId,
+        /// Their words.
+        reason: String,
+        /// It counts until then.
+        expires_at: Timestamp,
+    },
+    /// A person says no to a held plan: it stays held, whatever approves it.
+    PlanRefused {
+        /// The plan.
+        plan: PlanId,
+        /// Their words.
+        reason: String,
+    },
+    /// Something is frozen: no plan changes it, and nothing automated stops its containers.
+    Frozen {
+        /// What.
+        scope: FreezeScope,
+        /// Their words.
+        reason: String,
+        /// Until then; without it, until somebody resumes it.
+        until: Option<Timestamp>,
+    },
+    /// A freeze has ended.
+    Resumed {
+        /// What is not frozen any more.
+        scope: FreezeScope,
+        /// Their words.
+        reason: String,
     },
 
     /// A task of a job came to be, queued.

@@ -1,7 +1,7 @@
 //! The immutable, hashed list of changes that takes the fleet from now to a revision.
 
 use crate::ids::{CommitId, JobId, PlanId};
-use crate::spec::{JobSpec, PolicySpec};
+use crate::spec::{JobSpec, PolicySpec, Tier};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,14 @@ pub struct Plan {
     pub changes: Vec<JobChange>,
     /// Documents that were not taken: their jobs stay as they are.
     pub refused: Vec<Diagnostic>,
+    /// Changes that are asked for and kept back: their jobs stay as they are until the reason is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// The policy from here on.
     pub policy: Option<PolicySpec>,
+    /// Whether the policy changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub policy_changes: bool,
     /// So many tasks run now: what the guard's fraction is of.
     pub running: u32,
     /// Tasks that it will start in all.
@@ -101,6 +107,9 @@ pub struct JobChange {
     pub stops: u32,
     /// Tasks that are replaced by a rollout.
     pub replaces: u32,
+    /// Tasks that it takes away at once: those that stop, and, of a rollout, the most that may be down at once.
+    #[serde(default)]
+    pub takes_away: u32,
     /// Sentences for people: what it does not do and why.
     pub notes: Vec<String>,
 }
@@ -180,6 +189,98 @@ pub struct FieldChange {
     pub to: Option<serde_json::Value>,
 }
 
+/// A change that is kept back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// What would change.
+    pub change: JobChange,
+    /// Why it does not.
+    pub reason: WithholdReason,
+}
+
+/// Why the change of one job is kept back while others go ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum WithholdReason {
+    /// Somebody froze it.
+    Frozen {
+        /// What is frozen.
+        scope: FreezeScope,
+        /// Who froze it.
+        by: String,
+        /// Their words.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for WithholdReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WithholdReason::Frozen { scope, by, reason } => {
+                write!(f, "{scope} is frozen by {by}: {reason}")
+            }
+        }
+    }
+}
+
+/// What is frozen: no plan changes it, and nothing automated stops its containers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(tag = "scope", rename_all = "snake_case")]
+pub enum FreezeScope {
+    /// All of it.
+    Cell,
+    /// The jobs of an application.
+    App {
+        /// Its name.
+        app: String,
+    },
+    /// One job.
+    Job {
+        /// Its id.
+        #[cfg_attr(feature = "describe", schema(value_type = String))]
+        job: JobId,
+    },
+}
+
+impl std::fmt::Display for FreezeScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FreezeScope::Cell => f.write_str("the cell"),
+            FreezeScope::App { app } => write!(f, "app {app}"),
+            FreezeScope::Job { job } => write!(f, "job {job}"),
+        }
+    }
+}
+
+/// A part of the cell that has limits of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "part", rename_all = "snake_case")]
+pub enum LimitScope {
+    /// An application.
+    App {
+        /// Its name.
+        app: String,
+    },
+    /// A tier.
+    Tier {
+        /// Which.
+        tier: Tier,
+    },
+}
+
+impl std::fmt::Display for LimitScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LimitScope::App { app } => write!(f, "app {app}"),
+            LimitScope::Tier {
+                tier: Tier::Critical,
+            } => f.write_str("the critical tier"),
+            LimitScope::Tier { tier: Tier::Flex } => f.write_str("the flex tier"),
+        }
+    }
+}
+
 /// Why a plan is held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "hold", rename_all = "snake_case")]
@@ -194,7 +295,43 @@ pub enum HoldReason {
         limit_count: u32,
         /// … and more than this part of what runs, in hundredths, needs a human.
         limit_percent: u32,
+        /// The part of the cell that is meant; all of it where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<LimitScope>,
     },
+    /// The cell is frozen by a person's command. No approval lets it through.
+    Frozen {
+        /// Who froze it.
+        by: String,
+        /// Their words.
+        reason: String,
+    },
+    /// The policy freezes the cell.
+    FrozenByPolicy {
+        /// What the policy says.
+        reason: String,
+    },
+    /// It is not the time for it.
+    OutOfTime {
+        /// The `deny` window that holds it; none where there are `allow` windows and it is within none of them.
+        window: Option<String>,
+        /// When it may go ahead by itself, if that is known.
+        until: Option<Timestamp>,
+    },
+    /// It changes the policy, and the policy wants that approved.
+    PolicyChanges,
+}
+
+impl HoldReason {
+    /// Whether people's approval lets a plan through in spite of it.
+    pub fn can_be_approved(&self) -> bool {
+        match self {
+            HoldReason::TooManyStops { .. }
+            | HoldReason::OutOfTime { .. }
+            | HoldReason::PolicyChanges => true,
+            HoldReason::Frozen { .. } | HoldReason::FrozenByPolicy { .. } => false,
+        }
+    }
 }
 
 impl std::fmt::Display for HoldReason {
@@ -205,11 +342,41 @@ impl std::fmt::Display for HoldReason {
                 running,
                 limit_count,
                 limit_percent,
-            } => write!(
-                f,
-                "it would stop {stops} of {running} running tasks; more than {limit_count} tasks and more than \
-                 {limit_percent} % of what runs need a human"
-            ),
+                part,
+            } => {
+                write!(f, "it would stop {stops} of {running} running tasks")?;
+                if let Some(part) = part {
+                    write!(f, " of {part}")?;
+                }
+                write!(
+                    f,
+                    "; more than {limit_count} tasks and more than {limit_percent} % of what runs need a human"
+                )
+            }
+            HoldReason::Frozen { by, reason } => {
+                write!(f, "the cell is frozen by {by}: {reason}")
+            }
+            HoldReason::FrozenByPolicy { reason } => {
+                write!(f, "the policy freezes the cell: {reason}")
+            }
+            HoldReason::OutOfTime { window, until } => {
+                match window {
+                    Some(window) => {
+                        write!(
+                            f,
+                            "the policy's window `{window}` lets no plan go ahead now"
+                        )
+                    }
+                    None => write!(f, "no window of the policy lets a plan go ahead now"),
+                }?;
+                match until {
+                    Some(until) => write!(f, "; it goes ahead by itself at {until:.0}"),
+                    None => Ok(()),
+                }
+            }
+            HoldReason::PolicyChanges => {
+                f.write_str("it changes the policy, which the policy wants approved")
+            }
         }
     }
 }

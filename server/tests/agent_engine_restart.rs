@@ -244,9 +244,14 @@ async fn a_killed_engine_loses_nothing_and_starts_nothing_twice() {
         })
         .await;
         // A start that the engine was killed in is not repeated.
-        for ended in launches.iter().filter_map(|l| rig.ended(l)) {
-            assert_eq!(ended.outcome, Outcome::Failed, "{ended:?}");
-            assert!(ended.system_error, "{ended:?}");
+        for launch in &launches {
+            let Some(ended) = rig.ended(launch) else {
+                continue;
+            };
+            if ended.outcome == Outcome::Failed && ended.system_error {
+                continue;
+            }
+            panic!("{:#?}", rig.attempts[&launch.attempt]);
         }
         assert_eq!(before, identities(&rig, 3), "adopted, not started again");
     }

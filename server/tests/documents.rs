@@ -1,8 +1,8 @@
 //! What the pages for people say about the code: files, tests and links that they name exist, specs in them hold, and the
 //! guard's numbers are those of the guard.
 
-use muster_core::guard;
 use muster_core::specs::{SpecFile, read};
+use muster_schemas::spec::Limits;
 use std::path::{Path, PathBuf};
 
 /// A page, by its path from the root.
@@ -263,18 +263,18 @@ fn the_guards_numbers_are_those_of_the_guard() {
     for sentence in [
         format!(
             "more than {} tasks and more than {} % of what runs",
-            guard::HOLD_ABOVE_STOPS,
-            guard::HOLD_ABOVE_PERCENT
+            Limits::STOPS_PER_PLAN.count,
+            Limits::STOPS_PER_PLAN.percent
         ),
         format!(
             "at most {}, or {} % of what runs if that is more",
-            guard::STOPS_PER_MINUTE_FLOOR,
-            guard::STOPS_PER_MINUTE_PERCENT
+            Limits::STOPS_PER_MINUTE.count,
+            Limits::STOPS_PER_MINUTE.percent
         ),
     ] {
         assert!(
             text.contains(&sentence),
-            "docs/guarantees.md does not say `{sentence}`: the guard's numbers in server/core/src/guard.rs are a promise to \
+            "docs/guarantees.md does not say `{sentence}`: the guard's numbers in schemas/src/spec/policy.rs are a promise to \
              people, so change both, and the examples beside them"
         );
     }

@@ -1,4 +1,4 @@
-//! The public API as the console calls it: one GET for everything that is read, and the session.
+//! The public API as the console calls it: one GET for everything that is read, one POST for all commands, and the session.
 
 use gloo_net::http::{Request, Response};
 use gloo_timers::callback::Timeout;
@@ -65,6 +65,13 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>>>>;
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Trouble> {
     let request = Request::get(&format!("/api/v1{path}"));
     send(request, |request| request.build()).await
+}
+
+/// `POST /api/v1{path}`. A key of its own keeps a command that is sent twice from being done twice.
+pub async fn post<T: DeserializeOwned>(path: &str, body: &serde_json::Value) -> Result<T, Trouble> {
+    let key = uuid::Uuid::now_v7().to_string();
+    let request = Request::post(&format!("/api/v1{path}")).header("Idempotency-Key", &key);
+    send(request, |request| request.json(body)).await
 }
 
 /// The first `want` items of a list, over as many pages as that takes.

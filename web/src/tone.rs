@@ -141,6 +141,7 @@ pub fn plan(status: PlanStatus) -> Look {
     match status {
         PlanStatus::Applied => look("applied", Shape::Check, Tone::Quiet),
         PlanStatus::Held => look("held", Shape::Barred, Tone::Bad),
+        PlanStatus::Refused => look("refused", Shape::Cross, Tone::Quiet),
         PlanStatus::Superseded => look("superseded", Shape::Dash, Tone::Quiet),
     }
 }

@@ -1,8 +1,11 @@
 //! What automation may do unattended.
 
+use super::{Millis, TimeOfDay};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// The repository's policy. A repository holds at most one; without one the safe defaults hold.
+/// The repository's policy. A repository holds at most one; without one the safe defaults hold. Limits and rules of a revision
+/// hold for the revisions after it: none can loosen what it is itself judged by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -14,4 +17,253 @@ pub struct PolicySpec {
     /// shown as undeclared.
     #[serde(default)]
     pub prune: bool,
+    /// How much automation may stop in the whole cell.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
+    /// Further limits, on what may be stopped of one application, by its name. The cell's limits hold beside them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub apps: BTreeMap<String, ScopeLimits>,
+    /// Further limits, on what may be stopped of a tier.
+    #[serde(default, skip_serializing_if = "Tiers::is_empty")]
+    pub tiers: Tiers,
+    /// What it takes to let a held plan through.
+    #[serde(default, skip_serializing_if = "Approvals::is_default")]
+    pub approvals: Approvals,
+    /// When plans may go ahead by themselves, at most 64. A plan made at another time waits until it may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 64)))]
+    pub windows: Vec<Window>,
+    /// Freezes the cell, for the reason that stands here: no plan that changes a job goes ahead, and nothing automated stops a
+    /// container. Commit it by itself; a commit without it ends the freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(example = &"we move the registry until noon", length(min = 1, max = 1000)))]
+    pub freeze: Option<String>,
+}
+
+impl PolicySpec {
+    /// The policy that holds where there is none.
+    pub fn built_in() -> Self {
+        Self::named("built-in")
+    }
+
+    /// A policy that says nothing but its name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            prune: false,
+            limits: Limits::default(),
+            apps: BTreeMap::new(),
+            tiers: Tiers::default(),
+            approvals: Approvals::default(),
+            windows: Vec::new(),
+            freeze: None,
+        }
+    }
+}
+
+/// How many containers automation may stop. A bound has a count and a part of what runs; both have to be exceeded, so that
+/// small fleets stay workable and large ones are not held to a handful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// A plan that would take away more is held until a person approves it.
+    #[serde(default = "Limits::default_stops_per_plan")]
+    pub stops_per_plan: Bound,
+    /// Automated stops in any 60 seconds, whatever their reason. What is beyond it waits.
+    #[serde(default = "Limits::default_stops_per_minute")]
+    pub stops_per_minute: Bound,
+}
+
+impl Limits {
+    /// Without a policy: a small fleet stays workable without a human for each change, and of a large one a fifth may go.
+    pub const STOPS_PER_PLAN: Bound = Bound {
+        count: 5,
+        percent: 20,
+    };
+    /// Without a policy. At this pace a mistake takes a large fleet down in 20 minutes rather than in the one that Titus had,
+    /// which leaves time to see it; and the rollout of a small service ends within minutes.
+    pub const STOPS_PER_MINUTE: Bound = Bound {
+        count: 20,
+        percent: 5,
+    };
+
+    fn default_stops_per_plan() -> Bound {
+        Self::STOPS_PER_PLAN
+    }
+
+    fn default_stops_per_minute() -> Bound {
+        Self::STOPS_PER_MINUTE
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stops_per_plan: Self::STOPS_PER_PLAN,
+            stops_per_minute: Self::STOPS_PER_MINUTE,
+        }
+    }
+}
+
+/// Limits on a part of the cell. What is left out is not limited there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeLimits {
+    /// A plan that would take away more of it is held until a person approves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops_per_plan: Option<Bound>,
+    /// Automated stops in any 60 seconds of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops_per_minute: Option<Bound>,
+}
+
+/// So many containers, or this part of those that run if that is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bound {
+    /// Containers.
+    #[cfg_attr(feature = "describe", schemars(range(max = 100_000), example = 5))]
+    pub count: u32,
+    /// Hundredths of what runs.
+    #[serde(default)]
+    #[cfg_attr(feature = "describe", schemars(range(max = 100), example = 20))]
+    pub percent: u32,
+}
+
+impl Bound {
+    /// Whether so many of so many that run are beyond it.
+    pub fn is_exceeded_by(self, stops: u32, running: u32) -> bool {
+        stops > self.of(running)
+    }
+
+    /// So many it allows where so many run.
+    pub fn of(self, running: u32) -> u32 {
+        let part = u64::from(running) * u64::from(self.percent) / 100;
+        self.count.max(u32::try_from(part).unwrap_or(u32::MAX))
+    }
+}
+
+/// Limits by tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tiers {
+    /// On critical work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<ScopeLimits>,
+    /// On flexible work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flex: Option<ScopeLimits>,
+}
+
+impl Tiers {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What it takes to let a held plan through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approvals {
+    /// So many different people have to approve it.
+    #[serde(default = "Approvals::default_required")]
+    #[cfg_attr(feature = "describe", schemars(range(min = 1, max = 10)))]
+    pub required: u32,
+    /// An approval counts for so long; from 1 minute to 30 days.
+    #[serde(default = "Approvals::default_expire_after")]
+    pub expire_after: Millis,
+    /// Whether a plan that changes the policy is held until it is approved.
+    #[serde(default)]
+    pub for_policy: bool,
+}
+
+impl Approvals {
+    fn default_required() -> u32 {
+        1
+    }
+
+    fn default_expire_after() -> Millis {
+        Millis::secs(3600)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            required: Self::default_required(),
+            expire_after: Self::default_expire_after(),
+            for_policy: false,
+        }
+    }
+}
+
+/// A recurring stretch of time in which plans go ahead by themselves, or do not. Where there are `allow` windows, plans go
+/// ahead only within one of them; within a `deny` window none does, whatever allows it. An approval lets a plan through at
+/// any time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Window {
+    /// What people call it, made like a job's name.
+    #[cfg_attr(feature = "describe", schemars(example = &"weekend", regex(pattern = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")))]
+    pub name: String,
+    /// What plans may do within it.
+    pub effect: WindowEffect,
+    /// The days on which it begins. Without them: every day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 7)))]
+    pub days: Vec<Day>,
+    /// When it begins.
+    pub from: TimeOfDay,
+    /// When it ends: on the same day, or on the next one where that is not later than `from`.
+    pub to: TimeOfDay,
+    /// The time zone by which days and times are meant, by its IANA name.
+    #[serde(default = "Window::default_time_zone")]
+    #[cfg_attr(feature = "describe", schemars(example = &"Europe/Vienna"))]
+    pub time_zone: String,
+}
+
+impl Window {
+    fn default_time_zone() -> String {
+        "UTC".to_owned()
+    }
+}
+
+/// What plans may do within a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum WindowEffect {
+    /// Plans go ahead by themselves.
+    Allow,
+    /// Plans wait.
+    Deny,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "their names say it")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
 }

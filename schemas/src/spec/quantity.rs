@@ -279,6 +279,40 @@ impl FromStr for Mbps {
     }
 }
 
+/// A time of day in minutes from midnight, written `09:30`; `24:00` is the end of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TimeOfDay(pub u16);
+as_text!(TimeOfDay, "a time of day, such as 09:30");
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
+impl FromStr for TimeOfDay {
+    type Err = BadQuantity;
+    fn from_str(text: &str) -> Result<Self, BadQuantity> {
+        let bad = || {
+            BadQuantity(format!(
+                "`{text}` is not a time of day: write hours and minutes with two digits each, such as 09:30 or 24:00"
+            ))
+        };
+        let two_digits = |part: &str| -> Option<u16> {
+            (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
+                .then(|| part.parse().ok())?
+        };
+        let (hours, minutes) = text.trim().split_once(':').ok_or_else(bad)?;
+        let hours = two_digits(hours).ok_or_else(bad)?;
+        let minutes = two_digits(minutes).ok_or_else(bad)?;
+        let total = hours * 60 + minutes;
+        if minutes > 59 || total > 24 * 60 {
+            return Err(bad());
+        }
+        Ok(Self(total))
+    }
+}
+
 #[cfg(feature = "describe")]
 mod describe {
     use super::*;
@@ -319,6 +353,14 @@ mod describe {
         ["100Mbps", "2Gbps"]
     );
 
+    text_schema!(
+        TimeOfDay,
+        "Time of day",
+        "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$",
+        "A time of day: hours and minutes.",
+        ["09:30", "24:00"]
+    );
+
     impl JsonSchema for CpuMillis {
         fn schema_name() -> Cow<'static, str> {
             "Cpus".into()
@@ -349,6 +391,18 @@ mod tests {
             "99999999999999999999d",
         ] {
             assert!(text.parse::<Millis>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_day_read_back_as_written() {
+        for text in ["00:00", "09:30", "23:59", "24:00"] {
+            assert_eq!(text.parse::<TimeOfDay>().unwrap().to_string(), text);
+        }
+        for text in [
+            "", "9:30", "24:01", "12:60", "12", "-1:00", "+1:00", "12:0é",
+        ] {
+            assert!(text.parse::<TimeOfDay>().is_err(), "{text}");
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::describe;
 use super::{
-    Batch, Capacity, ConstraintSet, Constraints, DelayedRetry, ExecProbe, ExponentialBackoffRetry,
-    HttpProbe, ImmediateRetry, JobSpec, PolicySpec, Port, Probe, Resources, Rollout, Security,
-    Service, TcpProbe,
+    Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, ExecProbe,
+    ExponentialBackoffRetry, HttpProbe, ImmediateRetry, JobSpec, Limits, PolicySpec, Port, Probe,
+    Resources, Rollout, ScopeLimits, Security, Service, TcpProbe, Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -164,6 +164,52 @@ pub fn reference() -> String {
     );
     table(&mut page, &["apiVersion", "kind"], "", &policy);
     rows(&mut page, "", &policy, &fields_of::<PolicySpec>());
+    let properties = &policy["properties"];
+    section(
+        &mut page,
+        "Limits",
+        "limits",
+        "A bound is exceeded where more than `count` containers and more than `percent` of those that run would stop. Without a policy a plan may take away 5 or 20 %, and automation may stop 20 or 5 % in a minute. Under `apps`, by an app's name, and under `tiers.critical` and `tiers.flex` stand the same two bounds, each of which can be left out there.",
+    );
+    let limits = &properties["limits"];
+    table(&mut page, &fields_of::<Limits>(), "limits.", limits);
+    for field in fields_of::<Limits>() {
+        let prefix = format!("limits.{field}.");
+        rows(
+            &mut page,
+            &prefix,
+            &limits["properties"][field],
+            &fields_of::<Bound>(),
+        );
+    }
+    let apps = &properties["apps"]["additionalProperties"];
+    rows(&mut page, "apps.<app>.", apps, &fields_of::<ScopeLimits>());
+    let tiers = &properties["tiers"];
+    rows(&mut page, "tiers.", tiers, &fields_of::<Tiers>());
+    section(
+        &mut page,
+        "Approvals",
+        "approvals",
+        "A held plan goes ahead once enough people have approved it (`muster approve`, or the button on the plan's page).",
+    );
+    table(
+        &mut page,
+        &fields_of::<Approvals>(),
+        "approvals.",
+        &properties["approvals"],
+    );
+    section(
+        &mut page,
+        "Windows",
+        "windows[]",
+        "Where there are `allow` windows, plans go ahead by themselves only within one of them; within a `deny` window none does, whatever allows it. A plan that is made at another time waits, and goes ahead when it may. An approval lets it through at once. A rollout that has begun goes on.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Window>(),
+        "windows[].",
+        &properties["windows"]["items"],
+    );
     page.push_str(EXAMPLES);
     page
 }
@@ -285,7 +331,12 @@ fn type_of(schema: &Value) -> String {
                 _ => "list".to_owned(),
             },
         },
-        "object" if schema["additionalProperties"].is_object() => "texts by name".to_owned(),
+        "object" if schema["additionalProperties"].is_object() => {
+            match text(&schema["additionalProperties"], "type") {
+                "object" => "mappings by name".to_owned(),
+                _ => "texts by name".to_owned(),
+            }
+        }
         _ => "mapping".to_owned(),
     }
 }
@@ -462,5 +513,25 @@ apiVersion: muster/v1
 kind: Policy
 name: default
 prune: false
+limits:
+  stopsPerPlan: {count: 5, percent: 20}
+  stopsPerMinute: {count: 20, percent: 5}
+apps:
+  shop:
+    stopsPerPlan: {count: 1}
+tiers:
+  critical:
+    stopsPerMinute: {count: 5}
+approvals:
+  required: 2
+  expireAfter: 1h
+  forPolicy: true
+windows:
+  - name: weekend
+    effect: deny
+    days: [sat, sun]
+    from: "00:00"
+    to: "24:00"
+    timeZone: Europe/Vienna
 ```
 "#;

@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use jiff::Timestamp;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
-use muster_schemas::plan::Plan;
+use muster_schemas::plan::{FreezeScope, Plan};
 use muster_schemas::state::{AttemptStatus, HostFacts, Orphan, Outcome, Phase, StopOrder};
 use reasons::{clock, counted, join_names, size};
 
@@ -50,6 +50,13 @@ impl Subjects {
         self
     }
 
+    fn scope(mut self, scope: &FreezeScope) -> Self {
+        if let FreezeScope::Job { job } = scope {
+            self.job = Some(job.to_string());
+        }
+        self
+    }
+
     fn task(mut self, task: &TaskId) -> Self {
         self.job = Some(task.job.to_string());
         self.task = Some(task.to_string());
@@ -78,6 +85,10 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::PlanMade { plan } => Subjects::of("plan_made").plan(&plan.id),
         Event::PlanApplied { plan } => Subjects::of("plan_applied").plan(plan),
         Event::PlanHeld { plan, .. } => Subjects::of("plan_held").plan(plan),
+        Event::PlanApproved { plan, .. } => Subjects::of("plan_approved").plan(plan),
+        Event::PlanRefused { plan, .. } => Subjects::of("plan_refused").plan(plan),
+        Event::Frozen { scope, .. } => Subjects::of("frozen").scope(scope),
+        Event::Resumed { scope, .. } => Subjects::of("resumed").scope(scope),
         Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
         Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
         Event::TaskBlocked { task, .. } => Subjects::of("task_blocked").task(task),
@@ -134,6 +145,10 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::PlanMade { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
+        | Event::PlanApproved { .. }
+        | Event::PlanRefused { .. }
+        | Event::Frozen { .. }
+        | Event::Resumed { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }
@@ -186,6 +201,34 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
                 .collect::<Vec<_>>()
                 .join("; ")
         ),
+        Event::PlanApproved {
+            plan,
+            reason,
+            expires_at,
+        } => format!(
+            "plan {} was approved by {} until {}: {reason}",
+            short(plan.as_str()),
+            record.actor,
+            clock(*expires_at, record.at)
+        ),
+        Event::PlanRefused { plan, reason } => format!(
+            "plan {} was refused by {}: {reason}",
+            short(plan.as_str()),
+            record.actor
+        ),
+        Event::Frozen {
+            scope,
+            reason,
+            until,
+        } => {
+            let until = until.map_or(String::new(), |until| {
+                format!(" until {}", clock(until, record.at))
+            });
+            format!("{scope} was frozen by {}{until}: {reason}", record.actor)
+        }
+        Event::Resumed { scope, reason } => {
+            format!("{scope} was resumed by {}: {reason}", record.actor)
+        }
         Event::TaskCreated { task, version, run } => match run {
             0 => format!("task {task} came to be, for version {version}"),
             run => format!("task {task} came to be, for version {version} in run {run}"),

@@ -1,45 +1,184 @@
 //! What automation may do unattended.
 //!
-//! Two bounds hold. A plan that takes too much away at once becomes a hold, whole: nothing of it happens until a human says
-//! yes ([`check`]). And every automated stop, whatever its reason, draws on one budget ([`stop_budget`]), which is counted
-//! from the journal and so survives a restart.
+//! Three bounds hold. A plan that takes too much away at once, or comes at the wrong time, becomes a hold, whole: nothing of it
+//! happens until a human says yes to it ([`check`]). Every automated stop, whatever its reason, draws on one budget
+//! ([`may_stop`]), which is counted from the journal and so survives a restart. And what is frozen is left alone by both.
+//!
+//! The limits are the policy's that held *before* a plan: none can loosen what it is itself judged by.
 
-use crate::fleet::{Fleet, STOP_WINDOW_SECS};
+use crate::fleet::{Fleet, Freeze, Job, STOP_WINDOW_SECS};
+use crate::window;
 use jiff::{SignedDuration, Timestamp};
-use muster_schemas::plan::{HoldReason, Plan};
+use muster_schemas::ids::JobId;
+use muster_schemas::plan::{
+    FreezeScope, HoldReason, JobAction, JobChange, LimitScope, Plan, WithholdReason,
+};
+use muster_schemas::spec::{Bound, JobSpec, PolicySpec, ScopeLimits, Tier};
+use std::borrow::Cow;
 
-/// A plan that takes away no more tasks than this goes ahead, whatever part of the fleet they are: a small fleet must stay
-/// workable without a human for each change.
-pub const HOLD_ABOVE_STOPS: u32 = 5;
-
-/// A plan that takes away no more than this part of what runs, in hundredths, goes ahead, however many tasks that is.
-pub const HOLD_ABOVE_PERCENT: u32 = 20;
-
-/// Automated stops in a minute that are always allowed: a rollout of a small service ends within minutes.
-pub const STOPS_PER_MINUTE_FLOOR: u32 = 20;
-
-/// Automated stops in a minute that are allowed, in hundredths of what runs: at this pace a mistake takes a large fleet
-/// down in 20 minutes rather than in the one that Titus had, which leaves time to see it.
-pub const STOPS_PER_MINUTE_PERCENT: u32 = 5;
-
-/// Why a plan may not go ahead by itself; empty if it may.
-pub fn check(plan: &Plan) -> Vec<HoldReason> {
-    let stops = u64::from(plan.stops);
-    let too_many = plan.stops > HOLD_ABOVE_STOPS;
-    let too_large_a_part = stops * 100 > u64::from(plan.running) * u64::from(HOLD_ABOVE_PERCENT);
-    if too_many && too_large_a_part {
-        vec![HoldReason::TooManyStops {
-            stops: plan.stops,
-            running: plan.running,
-            limit_count: HOLD_ABOVE_STOPS,
-            limit_percent: HOLD_ABOVE_PERCENT,
-        }]
-    } else {
-        Vec::new()
+/// The policy that holds: the repository's, or the built-in one.
+pub fn policy(fleet: &Fleet) -> Cow<'_, PolicySpec> {
+    match &fleet.policy {
+        Some(policy) => Cow::Borrowed(policy),
+        None => Cow::Owned(PolicySpec::built_in()),
     }
 }
 
-/// The budget that every automated stop draws on.
+/// Why a plan may not go ahead by itself now; empty if it may.
+pub fn check(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Vec<HoldReason> {
+    let policy = policy(fleet);
+    let mut reasons = Vec::new();
+    if let Some(freeze) = fleet.freeze(&FreezeScope::Cell, now)
+        && !plan.changes.is_empty()
+    {
+        reasons.push(HoldReason::Frozen {
+            by: freeze.by.clone(),
+            reason: freeze.reason.clone(),
+        });
+    }
+    // The freeze of the plan's own policy: so the commit that ends a freeze is not held by it.
+    if let Some(reason) = plan
+        .policy
+        .as_ref()
+        .and_then(|policy| policy.freeze.clone())
+        && !plan.changes.is_empty()
+    {
+        reasons.push(HoldReason::FrozenByPolicy { reason });
+    }
+    let anything = !plan.changes.is_empty() || plan.policy_changes;
+    if anything && let Err(shut) = window::open_at(&policy.windows, now) {
+        reasons.push(HoldReason::OutOfTime {
+            window: shut.window,
+            until: shut.until,
+        });
+    }
+    if plan.policy_changes && policy.approvals.for_policy {
+        reasons.push(HoldReason::PolicyChanges);
+    }
+    reasons.extend(too_many_stops(fleet, plan, &policy));
+    reasons
+}
+
+fn too_many_stops(fleet: &Fleet, plan: &Plan, policy: &PolicySpec) -> Vec<HoldReason> {
+    let mut reasons = Vec::new();
+    let mut judge = |part: Option<LimitScope>, bound: Bound, stops: u32, running: u32| {
+        if bound.is_exceeded_by(stops, running) {
+            reasons.push(HoldReason::TooManyStops {
+                stops,
+                running,
+                limit_count: bound.count,
+                limit_percent: bound.percent,
+                part,
+            });
+        }
+    };
+    // What runs may have become less since the plan was made, and a part of it more.
+    let running = fleet.running_tasks();
+    judge(None, policy.limits.stops_per_plan, plan.stops, running);
+    for (part, limits) in parts(policy) {
+        let Some(bound) = limits.stops_per_plan else {
+            continue;
+        };
+        let stops = plan
+            .changes
+            .iter()
+            .filter(|change| changed_spec(fleet, change).is_some_and(|spec| is_in(spec, &part)))
+            .fold(0u32, |sum, change| sum.saturating_add(change.takes_away));
+        let running = running_in(fleet, &part);
+        judge(Some(part), bound, stops, running);
+    }
+    reasons
+}
+
+/// The parts of the cell that have limits of their own.
+fn parts(policy: &PolicySpec) -> Vec<(LimitScope, ScopeLimits)> {
+    let apps = policy
+        .apps
+        .iter()
+        .map(|(app, limits)| (LimitScope::App { app: app.clone() }, *limits));
+    let tiers = [
+        (Tier::Critical, policy.tiers.critical),
+        (Tier::Flex, policy.tiers.flex),
+    ];
+    let tiers = tiers
+        .into_iter()
+        .filter_map(|(tier, limits)| Some((LimitScope::Tier { tier }, limits?)));
+    apps.chain(tiers).collect()
+}
+
+/// The spec by which a change belongs to an app and a tier: the one that holds until it is made.
+fn changed_spec<'a>(fleet: &'a Fleet, change: &'a JobChange) -> Option<&'a JobSpec> {
+    match (fleet.jobs.get(&change.job), &change.action) {
+        (Some(job), _) => Some(job.spec()),
+        (None, JobAction::Create { target } | JobAction::Update { target }) => Some(&target.spec),
+        (
+            None,
+            JobAction::Move { .. }
+            | JobAction::Prune { .. }
+            | JobAction::Undeclare { .. }
+            | JobAction::Redeclare { .. },
+        ) => None,
+    }
+}
+
+fn is_in(spec: &JobSpec, part: &LimitScope) -> bool {
+    match part {
+        LimitScope::App { app } => spec.app() == app,
+        LimitScope::Tier { tier } => spec.tier == *tier,
+    }
+}
+
+fn running_in(fleet: &Fleet, part: &LimitScope) -> u32 {
+    let is_in = |job: &JobId| {
+        fleet
+            .jobs
+            .get(job)
+            .is_some_and(|job| is_in(job.spec(), part))
+    };
+    let running = fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.is_running() && is_in(&attempt.task.job))
+        .count();
+    u32::try_from(running).unwrap_or(u32::MAX)
+}
+
+/// Whether a plan that is held for `reasons` may go ahead by people's word.
+pub fn is_approved(fleet: &Fleet, plan: &Plan, reasons: &[HoldReason], now: Timestamp) -> bool {
+    reasons.iter().all(HoldReason::can_be_approved)
+        && fleet.plan(&plan.id).is_some_and(|entry| {
+            let people = entry.approvers(now).len();
+            people >= usize::try_from(policy(fleet).approvals.required).unwrap_or(usize::MAX)
+        })
+}
+
+/// Why a change of a job has to be kept back now, if it has.
+pub fn withhold(
+    fleet: &Fleet,
+    job: &JobId,
+    spec: Option<&JobSpec>,
+    now: Timestamp,
+) -> Option<WithholdReason> {
+    let job_scope = FreezeScope::Job { job: job.clone() };
+    let apps = [fleet.jobs.get(job).map(Job::spec), spec];
+    let app_scopes = apps.into_iter().flatten().map(|spec| FreezeScope::App {
+        app: spec.app().to_owned(),
+    });
+    let freeze = std::iter::once(job_scope)
+        .chain(app_scopes)
+        .find_map(|scope| fleet.freeze(&scope, now))?;
+    Some(frozen(freeze))
+}
+
+fn frozen(freeze: &Freeze) -> WithholdReason {
+    WithholdReason::Frozen {
+        scope: freeze.scope.clone(),
+        by: freeze.by.clone(),
+        reason: freeze.reason.clone(),
+    }
+}
+
+/// The budget that every automated stop in the cell draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopBudget {
     /// Automated stops allowed in any 60 seconds.
@@ -48,19 +187,94 @@ pub struct StopBudget {
     pub left: u32,
 }
 
-/// The stop budget as it stands at `now`.
+/// The cell's stop budget as it stands at `now`.
 pub fn stop_budget(fleet: &Fleet, now: Timestamp) -> StopBudget {
-    let begin = now - SignedDuration::from_secs(STOP_WINDOW_SECS);
-    let spent = fleet
-        .recent_stops
-        .iter()
-        .filter(|stop| **stop > begin)
-        .count();
-    let spent = u32::try_from(spent).unwrap_or(u32::MAX);
-    let part = u64::from(fleet.running_tasks()) * u64::from(STOPS_PER_MINUTE_PERCENT) / 100;
-    let per_minute = STOPS_PER_MINUTE_FLOOR.max(u32::try_from(part).unwrap_or(u32::MAX));
+    let bound = policy(fleet).limits.stops_per_minute;
+    budget(bound, fleet.running_tasks(), spent(fleet, now, |_| true))
+}
+
+fn budget(bound: Bound, running: u32, spent: u32) -> StopBudget {
+    let per_minute = bound.of(running);
     StopBudget {
         per_minute,
         left: per_minute.saturating_sub(spent),
     }
+}
+
+fn spent(fleet: &Fleet, now: Timestamp, counts: impl Fn(&JobId) -> bool) -> u32 {
+    let begin = now - SignedDuration::from_secs(STOP_WINDOW_SECS);
+    let spent = fleet
+        .stops
+        .iter()
+        .filter(|stop| stop.at > begin && counts(&stop.job))
+        .count();
+    u32::try_from(spent).unwrap_or(u32::MAX)
+}
+
+/// Why a container may not be stopped by automation now; it is asked for again later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopRefusal {
+    /// What it belongs to is frozen.
+    Frozen(WithholdReason),
+    /// The policy freezes the cell.
+    FrozenByPolicy(String),
+    /// The cell's budget is used up for this minute.
+    BudgetSpent,
+    /// The budget of its app or tier is used up for this minute.
+    PartBudgetSpent(LimitScope),
+}
+
+/// Whether automation may stop one container of a job now.
+///
+/// # Errors
+///
+/// Why it may not.
+pub fn may_stop(fleet: &Fleet, job: &Job, now: Timestamp) -> Result<(), StopRefusal> {
+    if let Some(freeze) = fleet.freeze(&FreezeScope::Cell, now) {
+        return Err(StopRefusal::Frozen(frozen(freeze)));
+    }
+    if let Some(reason) = withhold(fleet, &job.id, None, now) {
+        return Err(StopRefusal::Frozen(reason));
+    }
+    let policy = policy(fleet);
+    if let Some(reason) = &policy.freeze {
+        return Err(StopRefusal::FrozenByPolicy(reason.clone()));
+    }
+    if stop_budget(fleet, now).left == 0 {
+        return Err(StopRefusal::BudgetSpent);
+    }
+    let spec = job.spec();
+    for (part, limits) in parts(&policy) {
+        let Some(bound) = limits.stops_per_minute.filter(|_| is_in(spec, &part)) else {
+            continue;
+        };
+        let in_part = |job: &JobId| {
+            fleet
+                .jobs
+                .get(job)
+                .is_some_and(|job| is_in(job.spec(), &part))
+        };
+        let budget = budget(bound, running_in(fleet, &part), spent(fleet, now, in_part));
+        if budget.left == 0 {
+            return Err(StopRefusal::PartBudgetSpent(part));
+        }
+    }
+    Ok(())
+}
+
+/// The next time at which a held plan is to be looked at again, and freezes end, if nothing comes in before.
+pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
+    let held = fleet
+        .held_plan()
+        .into_iter()
+        .flat_map(|entry| &entry.holds)
+        .filter_map(|reason| match reason {
+            HoldReason::OutOfTime { until, .. } => *until,
+            HoldReason::TooManyStops { .. }
+            | HoldReason::Frozen { .. }
+            | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::PolicyChanges => None,
+        });
+    let freezes = fleet.freezes.iter().filter_map(|freeze| freeze.until);
+    held.chain(freezes).filter(|due| *due > now).min()
 }

@@ -4,7 +4,7 @@
 //! runs in production, in tests and in the simulator.
 //!
 //! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
-//! itself), [`decide`] (what follows), [`assign`] (what each host is to do).
+//! itself), [`window`] (and when), [`decide`] (what follows), [`assign`] (what each host is to do).
 
 pub mod assign;
 pub mod decide;
@@ -14,3 +14,4 @@ pub mod guard;
 pub mod plan;
 pub mod specs;
 pub mod view;
+pub mod window;

@@ -4,12 +4,14 @@
 //! made again after it was applied is empty.
 
 use crate::fleet::{Fleet, Job, TaskPhase};
+use crate::guard;
 use crate::specs::Documents;
+use jiff::Timestamp;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{
-    Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target,
+    Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target, Withheld,
 };
-use muster_schemas::spec::{Constraints, JobKind, JobSpec, Spec, Tier};
+use muster_schemas::spec::{Constraints, JobKind, JobSpec, PolicySpec, Spec, Tier};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,11 +45,10 @@ fn known_image<'a>(fleet: &'a Fleet, spec: &JobSpec) -> Option<&'a str> {
     (current.spec.image == spec.image).then_some(current.image.as_str())
 }
 
-/// Makes the plan that takes the fleet to the input's revision.
-pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
+/// Makes the plan that takes the fleet to the input's revision. `now` decides which freezes hold.
+pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
     let mut refused = input.documents.diagnostics.clone();
     let mut changes = Vec::new();
-    let mut stops = 0u32;
     let mut seen = BTreeSet::new();
     let mut policy = None;
 
@@ -57,11 +58,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
             Spec::Job(spec) => {
                 seen.insert(spec.name.clone());
                 match job_change(fleet, input, spec, &located.source) {
-                    Ok(Some((change, taken_away))) => {
-                        stops = stops.saturating_add(taken_away);
-                        changes.push(change);
-                    }
-                    Ok(None) => {}
+                    Ok(change) => changes.extend(change),
                     Err(diagnostic) => refused.push(*diagnostic),
                 }
             }
@@ -97,19 +94,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
             continue;
         }
         if prune {
-            let active = active_tasks(job);
-            stops = stops.saturating_add(active);
-            changes.push(JobChange {
-                job: job.id.clone(),
-                action: JobAction::Prune {
-                    source: job.source.clone(),
-                },
-                fields: Vec::new(),
-                starts: 0,
-                stops: active,
-                replaces: 0,
-                notes: Vec::new(),
-            });
+            changes.push(prune_change(job));
         } else if job.declared {
             changes.push(JobChange {
                 job: job.id.clone(),
@@ -118,6 +103,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
                 starts: 0,
                 stops: 0,
                 replaces: 0,
+                takes_away: 0,
                 notes: vec![
                     "its document was removed; it runs on, since the policy does not say `prune: true`".to_owned(),
                 ],
@@ -126,23 +112,161 @@ pub fn plan(fleet: &Fleet, input: &PlanInput) -> Plan {
     }
     changes.sort_by(|a, b| a.job.cmp(&b.job));
     refused.sort();
+    let (changes, withheld) = keep_back(fleet, changes, now);
+    finish(
+        fleet,
+        Draft {
+            revision: input.revision.clone(),
+            changes,
+            withheld,
+            refused,
+            policy,
+        },
+    )
+}
 
-    let starts = changes
+/// The plan that makes good what the latest plan kept back and need not keep back any more, if there is any.
+pub fn plan_released(fleet: &Fleet, now: Timestamp) -> Option<Plan> {
+    let latest = fleet
+        .plans
+        .back()
+        .filter(|entry| entry.applied_at.is_some())?;
+    let again = latest
+        .plan
+        .withheld
         .iter()
-        .fold(0u32, |sum, change| sum.saturating_add(change.starts));
+        .filter_map(|withheld| again(fleet, &withheld.change))
+        .collect();
+    let (changes, withheld) = keep_back(fleet, again, now);
+    if withheld.len() == latest.plan.withheld.len() {
+        return None;
+    }
+    Some(finish(
+        fleet,
+        Draft {
+            revision: latest.plan.revision.clone(),
+            changes,
+            withheld,
+            refused: latest.plan.refused.clone(),
+            policy: fleet.policy.clone(),
+        },
+    ))
+}
+
+/// A change that was kept back, as it is now; none if nothing is left to change.
+fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
+    let job = fleet.jobs.get(&change.job);
+    match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => match job {
+            None => Some(create(&target.spec, target.image.clone(), &target.source)),
+            Some(job) => Some(update(
+                job,
+                &target.spec,
+                target.image.clone(),
+                &target.source,
+            )),
+        },
+        JobAction::Prune { .. } => job.map(prune_change),
+        JobAction::Move { .. } | JobAction::Undeclare { .. } | JobAction::Redeclare { .. } => {
+            job.map(|_| change.clone())
+        }
+    }
+}
+
+/// Tells the changes that go ahead from those that are kept back.
+fn keep_back(
+    fleet: &Fleet,
+    changes: Vec<JobChange>,
+    now: Timestamp,
+) -> (Vec<JobChange>, Vec<Withheld>) {
+    let mut free = Vec::new();
+    let mut withheld = Vec::new();
+    for change in changes {
+        let spec = match &change.action {
+            JobAction::Create { target } | JobAction::Update { target } => Some(&target.spec),
+            JobAction::Move { .. }
+            | JobAction::Prune { .. }
+            | JobAction::Undeclare { .. }
+            | JobAction::Redeclare { .. } => None,
+        };
+        match guard::withhold(fleet, &change.job, spec, now) {
+            None => free.push(change),
+            Some(reason) => withheld.push(Withheld { change, reason }),
+        }
+    }
+    (free, withheld)
+}
+
+/// What a plan is made of, before it is summed up and named.
+struct Draft {
+    revision: Revision,
+    changes: Vec<JobChange>,
+    withheld: Vec<Withheld>,
+    refused: Vec<Diagnostic>,
+    policy: Option<PolicySpec>,
+}
+
+fn finish(fleet: &Fleet, draft: Draft) -> Plan {
+    let sum = |count: fn(&JobChange) -> u32| {
+        draft
+            .changes
+            .iter()
+            .fold(0u32, |sum, change| sum.saturating_add(count(change)))
+    };
+    let starts = sum(|change| change.starts);
+    let stops = sum(|change| change.takes_away);
     let mut plan = Plan {
         id: PlanId::from(""),
         parent: fleet.applied_plan.clone(),
-        revision: input.revision.clone(),
-        changes,
-        refused,
-        policy,
+        policy_changes: draft.policy != fleet.policy,
+        revision: draft.revision,
+        changes: draft.changes,
+        withheld: draft.withheld,
+        refused: draft.refused,
+        policy: draft.policy,
         running: fleet.running_tasks(),
         starts,
         stops,
     };
     plan.id = plan_id(&plan);
     plan
+}
+
+fn prune_change(job: &Job) -> JobChange {
+    let active = active_tasks(job);
+    JobChange {
+        job: job.id.clone(),
+        action: JobAction::Prune {
+            source: job.source.clone(),
+        },
+        fields: Vec::new(),
+        starts: 0,
+        stops: active,
+        replaces: 0,
+        takes_away: active,
+        notes: Vec::new(),
+    }
+}
+
+fn create(spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
+    let target = Target {
+        spec: spec.clone(),
+        image,
+        source: source.clone(),
+        replaces_tasks: false,
+    };
+    JobChange {
+        job: spec.name.clone(),
+        starts: spec.size(),
+        stops: 0,
+        replaces: 0,
+        takes_away: 0,
+        fields: Vec::new(),
+        notes: Vec::new(),
+        action: JobAction::Create {
+            target: Box::new(target),
+        },
+    }
 }
 
 /// The hash of all of a plan but its id.
@@ -163,13 +287,13 @@ fn active_tasks(job: &Job) -> u32 {
     u32::try_from(active).unwrap_or(u32::MAX)
 }
 
-/// What changes for one job and how many tasks that takes away at once, or why the document is refused.
+/// What changes for one job, if anything, or why the document is refused.
 fn job_change(
     fleet: &Fleet,
     input: &PlanInput,
     spec: &JobSpec,
     source: &DocumentRef,
-) -> Result<Option<(JobChange, u32)>, Box<Diagnostic>> {
+) -> Result<Option<JobChange>, Box<Diagnostic>> {
     let image = match known_image(fleet, spec) {
         Some(image) => image.to_owned(),
         None => match input.images.get(&spec.image) {
@@ -198,24 +322,7 @@ fn job_change(
         },
     };
     let Some(job) = fleet.jobs.get(&spec.name) else {
-        let target = Target {
-            spec: spec.clone(),
-            image,
-            source: source.clone(),
-            replaces_tasks: false,
-        };
-        let change = JobChange {
-            job: spec.name.clone(),
-            starts: spec.size(),
-            stops: 0,
-            replaces: 0,
-            fields: Vec::new(),
-            notes: Vec::new(),
-            action: JobAction::Create {
-                target: Box::new(target),
-            },
-        };
-        return Ok(Some((change, 0)));
+        return Ok(Some(create(spec, image, source)));
     };
     let current = job.current();
     if current.spec.kind() != spec.kind() {
@@ -253,6 +360,7 @@ fn job_change(
             starts: 0,
             stops: 0,
             replaces: 0,
+            takes_away: 0,
             notes: if moved {
                 vec![format!(
                     "its file moved from {} to {}; its containers stay",
@@ -262,12 +370,12 @@ fn job_change(
                 Vec::new()
             },
         };
-        return Ok(Some((change, 0)));
+        return Ok(Some(change));
     }
     Ok(Some(update(job, spec, image, source)))
 }
 
-fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> (JobChange, u32) {
+fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
     let current = job.current();
     let replaces_tasks = current.image != image || template(&current.spec) != template(spec);
     let active = active_tasks(job);
@@ -326,7 +434,7 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> (Jo
         source: source.clone(),
         replaces_tasks,
     };
-    let change = JobChange {
+    JobChange {
         job: spec.name.clone(),
         action: JobAction::Update {
             target: Box::new(target),
@@ -335,9 +443,9 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> (Jo
         starts,
         stops,
         replaces,
+        takes_away: stops.saturating_add(down_at_once),
         notes,
-    };
-    (change, stops.saturating_add(down_at_once))
+    }
 }
 
 fn kind_word(kind: JobKind) -> &'static str {

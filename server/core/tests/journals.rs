@@ -2,19 +2,19 @@
 
 mod common;
 
-use common::{World, batch, service};
+use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input};
 use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
 use muster_schemas::event::{Record, RepositoryTrouble};
-use muster_schemas::plan::Diagnostic;
+use muster_schemas::plan::{Diagnostic, FreezeScope};
 use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
 use muster_schemas::state::{Orphan, Phase};
 use muster_schemas::wire::{Fence, Report};
 use std::collections::BTreeSet;
 
 /// Every event of version 0.1, and the reasons, phases and actions in them that have names of their own.
-const WORDS_OF_0_1: [&str; 50] = [
+const WORDS_OF_0_1: [&str; 56] = [
     // Events.
     r#""event":"leadership_taken""#,
     r#""event":"cell_taken_down""#,
@@ -28,6 +28,10 @@ const WORDS_OF_0_1: [&str; 50] = [
     r#""event":"plan_made""#,
     r#""event":"plan_applied""#,
     r#""event":"plan_held""#,
+    r#""event":"plan_approved""#,
+    r#""event":"plan_refused""#,
+    r#""event":"frozen""#,
+    r#""event":"resumed""#,
     r#""event":"task_created""#,
     r#""event":"task_queued""#,
     r#""event":"task_blocked""#,
@@ -46,6 +50,9 @@ const WORDS_OF_0_1: [&str; 50] = [
     r#""action":"prune""#,
     r#""action":"undeclare""#,
     r#""action":"redeclare""#,
+    // Why a plan is held, and a change kept back.
+    r#""hold":"too_many_stops""#,
+    r#""withheld":[{"change""#,
     // Why an attempt is stopped.
     r#""reason":"rollout""#,
     r#""reason":"scale_in""#,
@@ -111,7 +118,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 23, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 27, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -123,14 +130,9 @@ fn the_script_says_every_event() {
 
 fn policy(prune: bool) -> Option<PolicySpec> {
     Some(PolicySpec {
-        name: "default".to_owned(),
         prune,
+        ..PolicySpec::named("default")
     })
-}
-
-fn with_image(mut spec: JobSpec, image: &str) -> JobSpec {
-    spec.image = image.to_owned();
-    spec
 }
 
 /// A few days of a small cell in which everything happens once.
@@ -262,10 +264,44 @@ fn script() -> World {
     // A plan that is too large is held; a smaller one takes its place.
     world.commit(jobs(vec![]), policy(true));
     world.pass(2);
-    let mut fewer = many;
+    let held = |world: &World| world.fleet.held_plan().expect("it is held").plan.id.clone();
+    let command = Command::RefusePlan {
+        plan: held(&world),
+        reason: "these are needed".to_owned(),
+    };
+    world.command(command).expect("it is held");
+    world.pass(2);
+    let mut fewer = many.clone();
     if let Some(service) = &mut fewer.service {
         service.capacity.desired = 6;
     }
+    // Frozen, so that its change is kept back until it is resumed.
+    let scope = FreezeScope::Job {
+        job: fewer.name.clone(),
+    };
+    let command = Command::Freeze {
+        scope: scope.clone(),
+        reason: "we look at it".to_owned(),
+        until: None,
+    };
+    world.command(command).expect("there is such a job");
+    world.commit(jobs(vec![fewer.clone()]), policy(true));
+    world.pass(2);
+    let command = Command::Resume {
+        scope,
+        reason: "we have seen it".to_owned(),
+    };
+    world.command(command).expect("it is frozen");
+    world.pass(5);
+
+    // One that takes away too much, and goes ahead by a person's word.
+    world.commit(jobs(vec![]), policy(true));
+    let command = Command::ApprovePlan {
+        plan: held(&world),
+        reason: "nobody uses them".to_owned(),
+    };
+    world.command(command).expect("it is held");
+    world.pass(5);
     world.commit(jobs(vec![fewer]), policy(true));
     world.pass(5);
 

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 fn prune(prune: bool) -> Option<PolicySpec> {
     Some(PolicySpec {
-        name: "default".to_owned(),
         prune,
+        ..PolicySpec::named("default")
     })
 }
 
@@ -209,12 +209,12 @@ fn what_a_plan_refuses() {
         ["registry.example.com/app:9".to_owned()].into(),
         "a reference that stays the same stays on its digest"
     );
-    text += &told("not resolved yet", &plan(&world.fleet, &input));
+    text += &told("not resolved yet", &plan(&world.fleet, &input, world.now));
     input.images.insert(
         "registry.example.com/app:9".to_owned(),
         Err("no such tag".to_owned()),
     );
-    text += &told("not to be resolved", &plan(&world.fleet, &input));
+    text += &told("not to be resolved", &plan(&world.fleet, &input, world.now));
     insta::assert_snapshot!("refused", text);
 }
 

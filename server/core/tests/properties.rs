@@ -5,12 +5,10 @@ mod common;
 use common::{World, batch, service};
 use muster_core::decide::{Command, Input};
 use muster_core::fleet::Fleet;
-use muster_core::guard;
 use muster_core::plan::plan;
 use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, JobId, PlanId, TaskId};
-use muster_schemas::plan::{Plan, Revision};
-use muster_schemas::spec::{JobSpec, Millis, PolicySpec, Port};
+use muster_schemas::ids::{AttemptId, JobId, TaskId};
+use muster_schemas::spec::{JobSpec, Limits, Millis, PolicySpec, Port};
 use muster_schemas::state::{AttemptStatus, Outcome, Phase, TaskState};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -129,8 +127,8 @@ fn play(world: &mut World, step: Step) {
     match step {
         Step::Commit(jobs, prune) => {
             let policy = PolicySpec {
-                name: "default".to_owned(),
                 prune,
+                ..PolicySpec::named("default")
             };
             world.commit(jobs, Some(policy));
         }
@@ -239,7 +237,7 @@ impl Before {
             })
             .count();
         // The world runs too few tasks for the part of it to count for more than the floor.
-        assert!(recent <= guard::STOPS_PER_MINUTE_FLOOR as usize);
+        assert!(recent <= Limits::STOPS_PER_MINUTE.count as usize);
         let saved = serde_json::to_vec(&world.fleet).expect("a fleet is JSON");
         let read: Fleet = serde_json::from_slice(&saved).expect("a snapshot reads back");
         assert_eq!(read, world.fleet, "a snapshot is the fleet");
@@ -322,10 +320,10 @@ proptest! {
             play(&mut world, Step::Commit(jobs, prune));
             let input = world.last_input.clone().expect("a commit was made");
             if world.fleet.held_plan().is_none() {
-                let again = plan(&world.fleet, &input);
+                let again = plan(&world.fleet, &input, world.now);
                 prop_assert_eq!(&again.changes, &vec![]);
                 prop_assert_eq!((again.starts, again.stops), (0, 0));
-                prop_assert_eq!(&again, &plan(&world.fleet, &input), "the same plan from the same state");
+                prop_assert_eq!(&again, &plan(&world.fleet, &input, world.now), "the same plan from the same state");
             }
             world.pass(passes);
         }
@@ -346,7 +344,7 @@ proptest! {
 
     #[test]
     fn the_guard_is_monotone(stops in 0..400u32, running in 0..2000u32, more in 0..400u32) {
-        let held = |stops, running| !guard::check(&a_plan(stops, running)).is_empty();
+        let held = |stops, running| Limits::STOPS_PER_PLAN.is_exceeded_by(stops, running);
         prop_assert_eq!(
             held(stops, running),
             stops > 5 && u64::from(stops) * 5 > u64::from(running)
@@ -442,23 +440,4 @@ fn history(world: &mut World, id: AttemptId, code: i32) -> Vec<AttemptStatus> {
         status.started_at = None;
     }
     statuses
-}
-
-fn a_plan(stops: u32, running: u32) -> Plan {
-    Plan {
-        id: PlanId::from("p"),
-        parent: None,
-        revision: Revision {
-            commit: "c".into(),
-            author: "Ann".to_owned(),
-            subject: "s".to_owned(),
-            committed_at: jiff::Timestamp::UNIX_EPOCH,
-        },
-        changes: Vec::new(),
-        refused: Vec::new(),
-        policy: None,
-        running,
-        starts: 0,
-        stops,
-    }
 }

@@ -2,28 +2,22 @@
 
 mod common;
 
-use common::{World, batch, service};
+use common::{World, batch, service, with_image};
 use muster_core::decide::Command;
 use muster_core::fleet::TaskPhase;
-use muster_core::guard;
 use muster_schemas::event::Event;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::Diagnostic;
-use muster_schemas::spec::{ConstraintSet, JobSpec, PolicySpec};
+use muster_schemas::spec::{ConstraintSet, JobSpec, Limits, PolicySpec};
 use muster_schemas::state::{
     FinishReason, HostRefusal, Outcome, QueueReason, StopReason, TaskState,
 };
 
 fn prune() -> Option<PolicySpec> {
     Some(PolicySpec {
-        name: "default".to_owned(),
         prune: true,
+        ..PolicySpec::named("default")
     })
-}
-
-fn with_image(mut spec: JobSpec, image: &str) -> JobSpec {
-    spec.image = image.to_owned();
-    spec
 }
 
 #[test]
@@ -254,12 +248,12 @@ fn every_automated_stop_draws_on_one_budget() {
         world.pass(1);
         let recent = world
             .fleet
-            .recent_stops
+            .stops
             .iter()
-            .filter(|at| world.now.duration_since(**at).as_secs() < 60)
+            .filter(|stop| world.now.duration_since(stop.at).as_secs() < 60)
             .count();
         assert!(
-            recent <= guard::STOPS_PER_MINUTE_FLOOR as usize,
+            recent <= Limits::STOPS_PER_MINUTE.count as usize,
             "{recent} stops in a minute"
         );
     }
@@ -675,7 +669,7 @@ fn a_new_leadership_does_not_renew_the_budget() {
     }
     assert_eq!(
         world.stops(),
-        guard::STOPS_PER_MINUTE_FLOOR as usize,
+        Limits::STOPS_PER_MINUTE.count as usize,
         "half a minute has one minute's budget, whoever leads"
     );
 }

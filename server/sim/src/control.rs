@@ -51,7 +51,7 @@ impl Control {
             fleet.apply(record);
         }
         if self.mutant == Some(Mutant::ControlForgetsBudget) {
-            fleet.recent_stops.clear();
+            fleet.stops.clear();
         }
         self.epoch = fleet.epoch + 1;
         self.fleet = Some(fleet);

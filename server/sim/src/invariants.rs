@@ -6,6 +6,7 @@ use crate::host::{Deed, Host};
 use jiff::SignedDuration;
 use muster_core::fleet::Fleet;
 use muster_core::guard;
+
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::spec::{CpuMillis, JobKind};
@@ -103,8 +104,8 @@ impl Watch {
             .rev()
             .take_while(|at| **at > begin)
             .count();
-        let part = self.fleet.running_tasks() * guard::STOPS_PER_MINUTE_PERCENT / 100;
-        let allowed = guard::STOPS_PER_MINUTE_FLOOR.max(part) as usize;
+        let bound = guard::policy(&self.fleet).limits.stops_per_minute;
+        let allowed = bound.of(self.fleet.running_tasks()) as usize;
         if recent > allowed {
             return Err(format!(
                 "1: {recent} automated stops in a minute, {allowed} are allowed"

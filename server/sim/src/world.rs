@@ -296,8 +296,8 @@ impl World {
             }
         }
         let policy = PolicySpec {
-            name: "default".to_owned(),
             prune: self.prune,
+            ..PolicySpec::named("default")
         };
         documents.specs.push(Located {
             spec: Spec::Policy(policy),

@@ -214,6 +214,7 @@ fn run(
     };
     match (container, marker.map(|marker| &marker.stage)) {
         (_, Some(Stage::Ended { .. })) => None,
+        (_, Some(Stage::Undoing { container, ended })) => undo(launch, container, ended.clone()),
         (Some(container), stage) => match container.state {
             ContainerState::Running => None,
             ContainerState::Exited => {
@@ -231,7 +232,7 @@ fn run(
             }
             ContainerState::Created if may_be_starting(view, stage) => None,
             ContainerState::Created if matches!(stage, Some(Stage::Starting { .. })) => {
-                undo(launch, container, ends::start_unknown(view.now))
+                undo(launch, &container.id, ends::start_unknown(view.now))
             }
             ContainerState::Created => Some(Action::Start {
                 launch: Box::new(launch.clone()),
@@ -266,6 +267,9 @@ fn stop(
     }
     let attempt = launch.attempt;
     let stage = marker.map(|marker| &marker.stage);
+    if let Some(Stage::Undoing { container, ended }) = stage {
+        return undo(launch, container, ended.clone());
+    }
     let settle = |ended| {
         Some(Action::Settle {
             attempt,
@@ -286,22 +290,26 @@ fn stop(
             Some(Stage::Ended { .. }) => None,
             Some(Stage::Starting { .. }) if may_be_starting(view, stage) => None,
             Some(Stage::Starting { .. }) => {
-                undo(launch, container, ends::never_started(order, view.now))
+                undo(launch, &container.id, ends::never_started(order, view.now))
             }
-            Some(Stage::Creating) | None => settle(ends::never_started(order, view.now)),
+            Some(Stage::Creating | Stage::Undoing { .. }) | None => {
+                settle(ends::never_started(order, view.now))
+            }
         },
         None => match stage {
             Some(Stage::Ended { .. }) => None,
             Some(Stage::Starting { .. }) => settle(ends::lost(view.now)),
-            Some(Stage::Creating) | None => settle(ends::never_started(order, view.now)),
+            Some(Stage::Creating | Stage::Undoing { .. }) | None => {
+                settle(ends::never_started(order, view.now))
+            }
         },
     }
 }
 
-fn undo(launch: &Launch, container: &Container, ended: Ended) -> Option<Action> {
+fn undo(launch: &Launch, container: &str, ended: Ended) -> Option<Action> {
     Some(Action::Undo {
         launch: Box::new(launch.clone()),
-        container: container.id.clone(),
+        container: container.to_owned(),
         ended,
     })
 }
@@ -316,7 +324,9 @@ fn settle_exited(
 ) -> Option<Action> {
     let container = container?;
     if container.state != ContainerState::Exited
-        || marker.is_some_and(|marker| matches!(marker.stage, Stage::Ended { .. }))
+        || marker.is_some_and(|marker| {
+            matches!(marker.stage, Stage::Undoing { .. } | Stage::Ended { .. })
+        })
     {
         return None;
     }
@@ -340,7 +350,7 @@ fn may_be_starting(view: &View<'_>, stage: Option<&Stage>) -> bool {
             // A clock that was set back must not keep it waiting for ever.
             age < START_SETTLES && !age.is_negative()
         }
-        Some(Stage::Creating | Stage::Ended { .. }) | None => false,
+        Some(Stage::Creating | Stage::Undoing { .. } | Stage::Ended { .. }) | None => false,
     }
 }
 
@@ -352,7 +362,10 @@ pub fn phase(view: &View<'_>, item: &Assignment) -> Option<Phase> {
     if let Some(Stage::Ended { ended }) = marker.map(|marker| &marker.stage) {
         return Some(Phase::Ended(ended.clone()));
     }
+    let undoing = marker.is_some_and(|marker| matches!(marker.stage, Stage::Undoing { .. }));
     match container.map(|container| (container, container.state)) {
+        // What the engine says of it now is no end of its own.
+        _ if undoing => {}
         Some((container, ContainerState::Exited)) => {
             return Some(Phase::Ended(ends::exited(container, marker, view.now)));
         }

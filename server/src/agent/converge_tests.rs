@@ -59,6 +59,10 @@ fn one_marker(number: u128) -> impl Strategy<Value = Option<Arc<Marker>>> {
                 since: World::default().now - SignedDuration::from_secs(ago),
             })
         }),
+        Just(Some(Stage::Undoing {
+            container: container(&launch, ContainerState::Created).id,
+            ended: ends::start_unknown(Timestamp::UNIX_EPOCH),
+        })),
         Just(Some(Stage::Ended {
             ended: ends::lost(Timestamp::UNIX_EPOCH)
         })),
@@ -141,8 +145,11 @@ proptest! {
             let runs = world.containers.get(&launch.attempt)
                 .is_some_and(|container| container.state == ContainerState::Running);
             if idle && runs && order.attempt == launch.attempt {
+                // One that is being taken back is stopped by that.
                 let followed = actions.iter().any(|action| matches!(
-                    action, Action::Stop { launch: stopped, .. } if stopped.attempt == launch.attempt
+                    action,
+                    Action::Stop { launch: stopped, .. } | Action::Undo { launch: stopped, .. }
+                        if stopped.attempt == launch.attempt
                 ));
                 prop_assert!(followed);
             }
@@ -198,13 +205,15 @@ proptest! {
     fn nothing_is_undone_that_runs_or_may_be_starting(world in worlds()) {
         for action in decide(&world.view()) {
             let Action::Undo { launch, container, .. } = action else { continue };
-            let there = &world.containers[&launch.attempt];
-            prop_assert_eq!(&there.id, &container);
-            prop_assert_eq!(there.state, ContainerState::Created);
             match stage(&world, launch.attempt) {
                 Some(Stage::Starting { since }) => {
+                    let there = &world.containers[&launch.attempt];
+                    prop_assert_eq!(&there.id, &container);
+                    prop_assert_eq!(there.state, ContainerState::Created);
                     prop_assert!(world.now.duration_since(*since) >= START_SETTLES);
                 }
+                // Begun once, it is gone through with.
+                Some(Stage::Undoing { container: begun, .. }) => prop_assert_eq!(begun, &container),
                 other => prop_assert!(false, "{:?}", other),
             }
             let wanted = world.items.iter().any(|item| match item {
@@ -228,6 +237,18 @@ proptest! {
             let named = world.items.iter().any(|item| item.attempt() == attempt);
             if world.containers.contains_key(&attempt) {
                 prop_assert!(named);
+            }
+        }
+    }
+
+    /// What the engine says of a container while its start is undone is no end of its own.
+    #[test]
+    fn no_end_is_told_while_a_start_is_undone(world in worlds()) {
+        for item in &world.items {
+            if let Some(Stage::Undoing { .. }) = stage(&world, item.attempt()) {
+                let told = phase(&world.view(), item);
+                let is_end = matches!(told, Some(Phase::Ended(_) | Phase::Running));
+                prop_assert!(!is_end, "{:?}", told);
             }
         }
     }

@@ -173,7 +173,7 @@ impl<R: Runtime> Hands<R> {
     async fn launch(&self, launch: &Launch, engine: &EngineInfo) -> Step<Option<Container>> {
         self.mark(launch, |stage| match stage {
             // It never goes back: a start that may have happened stays on record.
-            Some(Stage::Starting { .. } | Stage::Ended { .. }) => None,
+            Some(Stage::Starting { .. } | Stage::Undoing { .. } | Stage::Ended { .. }) => None,
             Some(Stage::Creating) | None => Some(Stage::Creating),
         })
         .await?;
@@ -224,7 +224,7 @@ impl<R: Runtime> Hands<R> {
 
     async fn start(&self, launch: &Launch, container: &str) -> Step<Option<Container>> {
         self.mark(launch, |stage| match stage {
-            Some(Stage::Ended { .. }) => None,
+            Some(Stage::Undoing { .. } | Stage::Ended { .. }) => None,
             Some(Stage::Creating | Stage::Starting { .. }) | None => Some(Stage::Starting {
                 since: Timestamp::now(),
             }),
@@ -306,8 +306,8 @@ impl<R: Runtime> Hands<R> {
         Ok(Some(found))
     }
 
-    /// The container is removed before its end is written down: what is removed cannot start any more. If it has started after
-    /// all, the engine refuses, and it is let run.
+    /// What runs of it is ended, and the container removed, before its end is written down: what is removed cannot start any more.
+    /// If it has started after all by the first look, it is let run.
     async fn undo(
         &self,
         launch: &Launch,
@@ -329,16 +329,37 @@ impl<R: Runtime> Hands<R> {
             }
             Ok(())
         };
-        match self.look(container).await? {
-            Some(found) if found.state != ContainerState::Created => return Ok(Some(found)),
-            Some(_) | None => {}
+        let begun = self
+            .markers
+            .get(launch.attempt)
+            .is_some_and(|marker| matches!(marker.stage, Stage::Undoing { .. }));
+        if !begun
+            && let Some(found) = self.look(container).await?
+            && found.state != ContainerState::Created
+        {
+            return Ok(Some(found));
         }
+        // Written first: what the engine says of the container from here on is this undoing's doing.
+        self.mark(launch, |stage| match stage {
+            Some(Stage::Ended { .. }) => None,
+            Some(Stage::Creating | Stage::Starting { .. } | Stage::Undoing { .. }) | None => {
+                Some(Stage::Undoing {
+                    container: container.to_owned(),
+                    ended: ended.clone(),
+                })
+            }
+        })
+        .await?;
         end_forgotten().await?;
-        match self.runtime.remove(container).await {
-            Ok(()) => {}
-            Err(RuntimeError::Conflict { .. }) => return self.look(container).await,
-            Err(error) => return Err(from_engine(&error, "the container could not be removed")),
+        let removed = self.runtime.remove(container).await;
+        if let Err(RuntimeError::Conflict { .. }) = removed {
+            // It began to run between the look and here; nobody was told of it.
+            self.runtime
+                .kill(container)
+                .await
+                .map_err(|error| from_engine(&error, "the container could not be ended"))?;
         }
+        removed.map_err(|error| from_engine(&error, "the container could not be removed"))?;
         // It may have begun between the first look and the removal.
         end_forgotten().await?;
         self.settle(launch.attempt, Some(launch), ended).await?;

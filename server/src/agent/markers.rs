@@ -40,6 +40,14 @@ pub enum Stage {
         /// When it was last asked.
         since: Timestamp,
     },
+    /// Its start failed or is not known to have happened, and it is being taken back: whatever the engine now says of the
+    /// container is the doing of that.
+    Undoing {
+        /// The engine's id of the container.
+        container: String,
+        /// How the attempt will have ended.
+        ended: Ended,
+    },
     /// It ended, or will never be started.
     Ended {
         /// How.

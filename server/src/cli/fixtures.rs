@@ -127,7 +127,18 @@ pub(super) fn plan() -> Value {
             "code": "unknown-field", "path": "shop/api.yaml", "line": 3, "column": 1, "source_line": "imgae: x", "width": 5,
             "message": "`imgae` is no field of a job", "help": "did you mean `image`?", "job": "api"
         }],
-        "starts": 0, "stops": 6, "replaces": 3, "running": 10, "made_at": "2026-11-22T09:58:00Z"
+        "starts": 0, "stops": 6, "replaces": 3, "running": 10, "made_at": "2026-11-22T09:58:00Z", "applied_at": null,
+        "can_be_approved": true, "approvals_required": 2, "policy_changes": false, "refusal": null,
+        "approvals": [{
+            "by": "ada", "reason": "nobody uses them", "at": "2026-11-22T09:58:30Z", "expires_at": "2026-11-22T10:58:30Z"
+        }],
+        "withheld": [{
+            "change": {
+                "job": "api", "action": "update", "starts": 1, "stops": 0, "replaces": 0, "notes": [],
+                "fields": [{"path": "service.capacity.desired", "from": 1, "to": 2}]
+            },
+            "reason": "job api is frozen by ada: we look at it"
+        }]
     })
 }
 
@@ -137,6 +148,10 @@ pub(super) fn fleet() -> Value {
         "cell": "local", "version": "0.1.0", "seq": 1234, "epoch": 3, "started_at": "2026-11-22T08:00:00Z",
         "revision": revision(), "repository": "/home/ada/.muster/repo.git", "branch": "main",
         "repository_read_at": "2026-11-22T09:59:50Z", "held_plan": "ab".repeat(32), "down": false,
+        "freezes": [{
+            "scope": {"scope": "app", "app": "shop"}, "by": "ada", "reason": "the registry moves",
+            "since": "2026-11-22T09:50:00Z", "until": "2026-11-22T11:00:00Z"
+        }],
         "alerts": [
             {"severity": "page", "code": "host-unreachable", "message": "beta does not answer", "link": "/hosts/x",
              "since": "2026-11-22T09:58:00Z"},

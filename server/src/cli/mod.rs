@@ -75,6 +75,14 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Stop one task's container; a service's task comes back with a new attempt
     Stop(orders::StopArgs),
+    /// Let a held plan through: this one, and no other
+    Approve(orders::PlanWordArgs),
+    /// Say no to a held plan
+    Refuse(orders::PlanWordArgs),
+    /// Have no plan change something and nothing automated stop it
+    Freeze(orders::FreezeArgs),
+    /// End a freeze; what was kept back meanwhile is planned anew
+    Resume(orders::ResumeArgs),
     /// Say that a host is gone for good: its tasks get new attempts on other hosts
     RemoveHost(orders::RemoveHostArgs),
     /// Make a single-use token and print the command with which a host joins
@@ -123,6 +131,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,
+        Command::Approve(args) => orders::approve(args, &client()?, &screen).await,
+        Command::Refuse(args) => orders::refuse(args, &client()?, &screen).await,
+        Command::Freeze(args) => orders::freeze(args, &client()?, &screen).await,
+        Command::Resume(args) => orders::resume(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,

@@ -1,10 +1,15 @@
-//! Commands that a person gives to the fleet: stop a task, let a host join.
+//! Commands that a person gives to the fleet: stop a task, approve a plan, freeze, let a host join.
 
 use crate::cli::client::Client;
 use crate::cli::env_file::quote;
 use crate::cli::screen::{Screen, print, print_json};
-use muster_schemas::api::{CommandAnswer, CommandRequest, EnrolmentToken};
-use muster_schemas::ids::TaskId;
+use jiff::Timestamp;
+use muster_schemas::api::{
+    CommandAnswer, CommandRequest, EnrolmentToken, FreezeRequest, ResumeRequest,
+};
+use muster_schemas::ids::{JobId, TaskId};
+use muster_schemas::plan::FreezeScope;
+use muster_schemas::spec::Millis;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -26,13 +31,130 @@ pub(super) async fn stop(
     let body = CommandRequest {
         reason: args.reason,
     };
-    let answer: CommandAnswer = client.post(&["tasks", &task, "stop"], &body, None).await?;
+    tell(
+        client.post(&["tasks", &task, "stop"], &body, None).await?,
+        screen,
+    )
+}
+
+fn tell(answer: CommandAnswer, screen: &Screen) -> anyhow::Result<ExitCode> {
     if screen.is_json() {
         print_json(&answer)?;
     } else {
         print(&format!("{}\n", answer.message))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanWordArgs {
+    /// The plan's id, or its first 8 characters or more
+    plan: String,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn approve(
+    args: PlanWordArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    plan_word(args, "approve", client, screen).await
+}
+
+pub(super) async fn refuse(
+    args: PlanWordArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    plan_word(args, "refuse", client, screen).await
+}
+
+async fn plan_word(
+    args: PlanWordArgs,
+    word: &str,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = CommandRequest {
+        reason: args.reason,
+    };
+    let path = ["plans", &args.plan, word];
+    tell(client.post(&path, &body, None).await?, screen)
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct ScopeArgs {
+    /// The whole cell
+    #[arg(long)]
+    cell: bool,
+    /// The jobs of this app
+    #[arg(long)]
+    app: Option<String>,
+    /// This job
+    #[arg(long)]
+    job: Option<JobId>,
+}
+
+impl ScopeArgs {
+    fn scope(self) -> FreezeScope {
+        match (self.app, self.job) {
+            (Some(app), _) => FreezeScope::App { app },
+            (None, Some(job)) => FreezeScope::Job { job },
+            (None, None) => FreezeScope::Cell,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct FreezeArgs {
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+    /// For how long, such as 2h30m; without it, until `muster resume`
+    #[arg(long = "for", value_name = "DURATION")]
+    duration: Option<Millis>,
+}
+
+pub(super) async fn freeze(
+    args: FreezeArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = FreezeRequest {
+        scope: args.scope.scope(),
+        reason: args.reason,
+        until: args
+            .duration
+            .map(|duration| Timestamp::now().checked_add(duration.signed()))
+            .transpose()?,
+    };
+    tell(client.post(&["freeze"], &body, None).await?, screen)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn resume(
+    args: ResumeArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = ResumeRequest {
+        scope: args.scope.scope(),
+        reason: args.reason,
+    };
+    tell(client.post(&["resume"], &body, None).await?, screen)
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,15 +174,8 @@ pub(super) async fn remove_host(
     let body = CommandRequest {
         reason: args.reason,
     };
-    let answer: CommandAnswer = client
-        .post(&["hosts", &args.host, "remove"], &body, None)
-        .await?;
-    if screen.is_json() {
-        print_json(&answer)?;
-    } else {
-        print(&format!("{}\n", answer.message))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let path = ["hosts", &args.host, "remove"];
+    tell(client.post(&path, &body, None).await?, screen)
 }
 
 /// The command goes to standard output and the rest to standard error, so that it can be piped into ssh.

@@ -294,6 +294,7 @@ pub(super) fn plan_status(status: PlanStatus) -> (&'static str, Tone) {
     match status {
         PlanStatus::Applied => ("applied", Tone::Good),
         PlanStatus::Held => ("held", Tone::Bad),
+        PlanStatus::Refused => ("refused", Tone::Quiet),
         PlanStatus::Superseded => ("superseded", Tone::Quiet),
     }
 }

@@ -66,6 +66,22 @@ pub(super) fn sheet(fleet: &FleetView, now: Timestamp, screen: &Screen) -> Strin
     if let Some(plan) = &fleet.held_plan {
         sheet.field_in("Held plan", rows::short(plan), Tone::Bad);
     }
+    for freeze in &fleet.freezes {
+        let until = freeze
+            .until
+            .map_or(String::new(), |until| format!(", until {until:.0}"));
+        sheet.field_in(
+            "Frozen",
+            format!(
+                "{} by {}, {} ago{until}: {}",
+                freeze.scope,
+                freeze.by,
+                age(now, freeze.since),
+                freeze.reason
+            ),
+            Tone::Busy,
+        );
+    }
     let hosts = if fleet.hosts == fleet.hosts_reachable {
         Tone::Plain
     } else {

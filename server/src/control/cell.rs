@@ -106,10 +106,16 @@ impl Cell for RunningCell {
                 .await
                 .map_err(|error| match error {
                     CommandError::Refused(
-                        refusal @ (Refusal::UnknownTask(_) | Refusal::UnknownHost(_)),
+                        refusal @ (Refusal::UnknownTask(_)
+                        | Refusal::UnknownHost(_)
+                        | Refusal::UnknownPlan(_)
+                        | Refusal::NothingToFreeze(_)),
                     ) => CommandFault::NotFound(refusal.to_string()),
                     CommandError::Refused(
                         refusal @ (Refusal::NothingToStop { .. }
+                        | Refusal::PlanNotHeld { .. }
+                        | Refusal::NotFrozen(_)
+                        | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)
                         | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),

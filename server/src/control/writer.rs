@@ -132,13 +132,13 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
     })
 }
 
-/// The epoch of a leadership that begins now: higher than the one before, and the second of its beginning, so that no two
-/// leaderships ever have the same. Were they counted, a control plane on an old copy of the journal would lead with a number
-/// that another has led with, and could not be told from it.
+/// The epoch of a leadership that begins now: higher than the one before, and the microsecond of its beginning, so that no two
+/// leaderships ever have the same. Were they counted, or begun in the same second, a control plane on an old copy of the journal
+/// would lead with a number that another has led with, and could not be told from it.
 pub(super) fn epoch_after(before: u64, now: Timestamp) -> u64 {
     before
         .saturating_add(1)
-        .max(u64::try_from(now.as_second()).unwrap_or(0))
+        .max(u64::try_from(now.as_microsecond()).unwrap_or(0))
 }
 
 /// Runs the loop until `shutdown`, or until the journal cannot be written.
@@ -306,6 +306,10 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::PlanMade { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
+        | Event::PlanApproved { .. }
+        | Event::PlanRefused { .. }
+        | Event::Frozen { .. }
+        | Event::Resumed { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

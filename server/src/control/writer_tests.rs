@@ -269,3 +269,18 @@ fn facts() -> HostFacts {
         not_ready: None,
     }
 }
+
+/// A control plane that is started again within the second leads with a number that no other has led with; one on a copy of
+/// the journal from before it, too.
+#[test]
+fn leaderships_of_the_same_second_have_epochs_of_their_own() {
+    let begin: Timestamp = "2026-11-27T00:12:48.1Z".parse().unwrap();
+    let later = |millis| begin + jiff::SignedDuration::from_millis(millis);
+    let first = epoch_after(0, begin);
+    let second = epoch_after(first, later(300));
+    // On a copy that was made before the second.
+    let copys = epoch_after(first, later(900));
+    assert!(first < second && second < copys, "{first} {second} {copys}");
+    // A clock that was set back.
+    assert_eq!(epoch_after(second, begin), second + 1);
+}

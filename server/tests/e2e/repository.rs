@@ -3,7 +3,7 @@
 use super::poll::{eventually, secs, so, throughout};
 use super::specs::{Service, policy};
 use super::stack::Stack;
-use muster_schemas::api::PlanStatus;
+use muster_schemas::api::{CommandAnswer, PlanStatus};
 use std::time::Duration;
 
 /// So long nothing may happen: several polls of the repository, and several rounds of the control loop.
@@ -210,4 +210,79 @@ fn a_plan_that_takes_away_too_much_is_held_whole() {
     stack.wait_until_settled(&new, 1);
     assert_eq!(stack.api.fleet().unwrap().held_plan, None);
     assert!(stack.running().is_superset(&running));
+}
+
+#[test]
+fn a_held_plan_goes_ahead_by_a_persons_word_and_no_other_way() {
+    let mut stack = Stack::start();
+    let (large, small) = (Service::new("large", 7), Service::new("small", 1));
+    stack.repo.write("policy.yaml", &policy(true));
+    stack.repo.write(&small.file(), &small.yaml());
+    stack.push(&large, "Add large and small");
+    stack.wait_until_settled(&small, 1);
+    stack.wait_until_settled(&large, 1);
+    let running = stack.running();
+    let held = |stack: &Stack| {
+        eventually(secs(20), "the plan is held", || {
+            let plan = stack.api.plans()?.first().cloned().ok_or("no plan")?;
+            so(plan.status == PlanStatus::Held, || format!("{plan:?}"))?;
+            Ok(plan)
+        })
+    };
+    let say = |stack: &Stack, path: &str| -> Result<CommandAnswer, String> {
+        stack
+            .api
+            .post(path, r#"{"reason": "somebody looked at it"}"#)
+    };
+
+    // Refused, it is done with.
+    stack.repo.remove(&large.file());
+    stack.repo.push("Remove large");
+    let refused = held(&stack).id;
+    say(&stack, &format!("/plans/{refused}/refuse")).unwrap();
+    assert!(say(&stack, &format!("/plans/{refused}/approve")).is_err());
+    all_runs_on(&stack, &running);
+    stack.repo.write(&large.file(), &large.yaml());
+    stack.repo.push("Large stays");
+    eventually(secs(20), "all is as it was", || {
+        let fleet = stack.api.fleet()?;
+        so(fleet.alerts.is_empty(), || format!("{:?}", fleet.alerts))
+    });
+    all_runs_on(&stack, &running);
+
+    // Approved while the cell is frozen, it waits for the end of the freeze, over a restart, and then stops what it said.
+    let _: CommandAnswer = stack
+        .api
+        .post(
+            "/freeze",
+            r#"{"scope": {"scope": "cell"}, "reason": "the registry moves"}"#,
+        )
+        .unwrap();
+    stack.repo.remove(&large.file());
+    stack.repo.push("Remove large again");
+    let approved = held(&stack).id;
+    assert_ne!(approved, refused);
+    say(&stack, &format!("/plans/{}/approve", &approved[..12])).unwrap();
+    stack.serve.kill();
+    stack.serve.start();
+    stack.wait_for_api();
+    stack.wait_for_hosts();
+    all_runs_on(&stack, &running);
+    assert_eq!(stack.api.events("kind=stop_ordered").unwrap(), []);
+    let _: CommandAnswer = stack
+        .api
+        .post(
+            "/resume",
+            r#"{"scope": {"scope": "cell"}, "reason": "it has moved"}"#,
+        )
+        .unwrap();
+    eventually(secs(30), "large is gone and small runs on", || {
+        let now = stack.running();
+        so(now.len() == 1 && now.is_subset(&running), || {
+            format!("{now:?}")
+        })
+    });
+    let plan = stack.api.plans().unwrap().remove(0);
+    assert_eq!((plan.id, plan.status), (approved, PlanStatus::Applied));
+    assert_eq!(plan.approvals.len(), 1, "{:?}", plan.approvals);
 }

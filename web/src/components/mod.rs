@@ -1,12 +1,14 @@
 //! The console's parts: each is a function of what the API answers.
 
 pub mod answer;
+pub mod ask;
 pub mod attempts;
 pub mod bars;
 pub mod changes;
 pub mod copy;
 pub mod events;
 pub mod filters;
+pub mod freeze;
 pub mod jump;
 pub mod log_stream;
 pub mod logs;

@@ -12,6 +12,7 @@ use crate::{address, format};
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 use muster_schemas::api::{FleetView, Severity};
+use muster_schemas::plan::FreezeScope;
 
 /// The rail's pages.
 const PAGES: [(&str, &str, &str); 5] = [
@@ -179,6 +180,18 @@ fn cell(fleet: Option<&FleetView>) -> AnyView {
             </a>
         }
     });
+    let frozen = fleet.freezes.first().map(|freeze| {
+        let word = match (&freeze.scope, fleet.freezes.len()) {
+            (FreezeScope::Cell, _) => "frozen".to_owned(),
+            (scope, 1) => format!("{scope} frozen"),
+            (_, number) => format!("{number} frozen"),
+        };
+        view! {
+            <a class="held" href="/plans" title=freeze.reason.clone() data-test-frozen>
+                <span class="state wait">{shape(Shape::Barred)}<span class="state-word">{word}</span></span>
+            </a>
+        }
+    });
     let down = fleet.down.then(|| {
         view! { <span class="state wait">{shape(Shape::Square)}<span class="state-word">"taken down"</span></span> }
     });
@@ -187,6 +200,7 @@ fn cell(fleet: Option<&FleetView>) -> AnyView {
         {down}
         {revision}
         {held}
+        {frozen}
     }
     .into_any()
 }

@@ -3,14 +3,15 @@
 use crate::address::{self, Filters};
 use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
 use crate::components::shape::state;
-use crate::components::{changes, copy, events, rows, task_table, text};
+use crate::components::{changes, copy, events, freeze, rows, task_table, text};
 use crate::pages::{STEP, jobs};
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape};
 use crate::{format, yaml};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
-use muster_schemas::api::{EventView, JobDetail, List, RolloutView, TaskView};
+use muster_schemas::api::{EventView, FleetView, JobDetail, List, RolloutView, TaskView};
+use muster_schemas::plan::FreezeScope;
 use muster_schemas::spec::JobKind;
 
 /// The page's parts that are shown one at a time; the address says which.
@@ -46,6 +47,7 @@ pub fn page() -> AnyView {
         {not_fresh(job)}
         {present(job, page_skeleton, move |job| view! {
             {move || job.with(head)}
+        {frozen_job(job)}
             {move || job.with(|job| job.rollout.as_ref().map(rollout))}
             {move || job.with(facts)}
             <nav class="tabs" aria-label="Parts of the job">
@@ -94,6 +96,35 @@ fn head(detail: &JobDetail) -> AnyView {
             "No document of the applied revision asks for this job.".to_owned(),
             view! { <p class="dim">"It runs on unless the policy prunes. Put its document back to have it declared again."</p> }.into_any(),
         ))}
+    }
+    .into_any()
+}
+
+/// The freezes that keep the job as it is, and the button that makes one.
+fn frozen_job(job: Signal<JobDetail>) -> AnyView {
+    let fleet: Query<FleetView> = expect_context();
+    // A question that somebody is answering must not be built anew by every event.
+    let id = Memo::new(move |_| job.with(|job| (job.job.id.clone(), job.job.app.clone())));
+    let freezes = Memo::new(move |_| {
+        let (id, app) = id.get();
+        fleet.data.with(|fleet| {
+            let freezes = fleet.iter().flat_map(|fleet| &fleet.freezes);
+            freezes
+                .filter(|freeze| match &freeze.scope {
+                    FreezeScope::Cell => true,
+                    FreezeScope::App { app: frozen } => *frozen == app,
+                    FreezeScope::Job { job } => job.as_str() == id,
+                })
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+    });
+    view! {
+        {move || freezes.with(|freezes| freeze::frozen(freezes))}
+        {move || freezes.with(Vec::is_empty).then(|| {
+            let job = id.get().0.as_str().into();
+            view! { <div class="asks">{freeze::freeze_button(&FreezeScope::Job { job })}</div> }
+        })}
     }
     .into_any()
 }

@@ -2,7 +2,8 @@
 
 use crate::address;
 use crate::components::answer::{not_fresh, notice, page_skeleton, present};
-use crate::components::shape::state;
+use crate::components::ask::{Ask, ask};
+use crate::components::shape::{shape, state};
 use crate::components::{changes, copy, text};
 use crate::format;
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
@@ -10,6 +11,7 @@ use crate::tone::{self, Shape};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use muster_schemas::api::{PlanStatus, PlanView};
+use serde_json::json;
 
 /// The page.
 pub fn page() -> AnyView {
@@ -36,18 +38,46 @@ pub fn page() -> AnyView {
 }
 
 fn show(plan: &PlanView) -> AnyView {
-    let holds = (!plan.holds.is_empty()).then(|| {
-        let reasons = plan.holds.iter().map(|reason| view! { <li>{format::sentence(reason)}"."</li> }).collect_view();
+    let waits = plan.status == PlanStatus::Held;
+    let holds = (waits && !plan.holds.is_empty()).then(|| {
+        let reasons = plan
+            .holds
+            .iter()
+            .map(|reason| view! { <li>{format::sentence(reason)}"."</li> })
+            .collect_view();
         notice(
             "bad",
             Shape::Barred,
             "The guard holds this plan: nothing of it happens.".to_owned(),
             view! {
                 <ul class="notes" data-test-holds>{reasons}</ul>
-                <p class="dim">"Take the commit back, or split it into smaller ones. What runs now runs on."</p>
+                {words(plan)}
+                <p class="dim">"What runs now runs on. A later commit takes this plan's place."</p>
+                {decide(plan)}
             }
             .into_any(),
         )
+    });
+    let refusal = plan.refusal.as_ref().map(|word| {
+        notice(
+            "wait",
+            Shape::Cross,
+            "This plan was refused: nothing of it happens.".to_owned(),
+            view! { <p data-test-refusal>{text::rich(&word.reason)}<span class="dim">" — "{word.by.clone()}", "{text::time(word.at)}</span></p> }.into_any(),
+        )
+    });
+    let withheld = (!plan.withheld.is_empty()).then(|| {
+        let withheld = plan.withheld.iter().map(|withheld| view! {
+            <p class="withheld" data-test-withheld=withheld.change.job.clone()>
+                <span class="state wait">{shape(Shape::Barred)}</span>
+                <span>{text::rich(&format::sentence(&withheld.reason))}"."</span>
+            </p>
+            {changes::job_change(&withheld.change)}
+        }).collect_view();
+        view! {
+            <div class="section-head"><h2>{format!("{} kept back", format::counted(plan.withheld.len() as u64, "job"))}</h2></div>
+            {withheld}
+        }
     });
     let refused = (!plan.refused.is_empty()).then(|| {
         view! {
@@ -75,6 +105,7 @@ fn show(plan: &PlanView) -> AnyView {
             {state(tone::plan(plan.status))}
         </div>
         {holds}
+        {refusal}
         <dl class="panel facts wide">
             {text::fact("Plan", view! { <span class="id"><code title=plan.id.clone()>{format::short(&plan.id).to_owned()}</code>{copy::button("plan's id", plan.id.clone())}</span> }.into_any())}
             {text::fact("Follows", plan.parent.as_ref().map_or_else(text::nothing, |parent| view! {
@@ -84,6 +115,7 @@ fn show(plan: &PlanView) -> AnyView {
             {text::fact("Author", view! { <span class="clip" title=plan.revision.author.clone()>{format::author(&plan.revision.author).to_owned()}</span> }.into_any())}
             {text::fact("Committed", text::time(plan.revision.committed_at))}
             {text::fact("Made", text::time(plan.made_at))}
+            {text::fact("Applied", text::maybe_time(plan.applied_at))}
             {text::fact("Starts", text::number(plan.starts.into()))}
             {text::fact("Replaces", text::number(plan.replaces.into()))}
             {text::fact("Stops", view! {
@@ -94,9 +126,57 @@ fn show(plan: &PlanView) -> AnyView {
         {refused}
         <div class="section-head"><h2>{match plan.status {
             PlanStatus::Applied => format!("{} changed", format::counted(plan.changes.len() as u64, "job")),
-            PlanStatus::Held | PlanStatus::Superseded => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
+            PlanStatus::Held | PlanStatus::Refused | PlanStatus::Superseded => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
         }}</h2></div>
         {jobs}
+        {withheld}
     }
     .into_any()
+}
+
+/// Who has approved it so far.
+fn words(plan: &PlanView) -> AnyView {
+    if plan.approvals.is_empty() {
+        return ().into_any();
+    }
+    let words = plan.approvals.iter().map(|word| view! {
+        <li data-test-approval=word.by.clone()>
+            "Approved by "{word.by.clone()}" "{text::time(word.at)}": "{text::rich(&word.reason)}
+            {word.expires_at.map(|until| view! { <span class="dim">" (counts until "{text::time(until)}")"</span> })}
+        </li>
+    }).collect_view();
+    view! { <ul class="notes">{words}</ul> }.into_any()
+}
+
+/// The ways to say yes and no to a held plan.
+fn decide(plan: &PlanView) -> AnyView {
+    let approve = plan.can_be_approved.then(|| {
+        let more = match plan.approvals_required {
+            0 | 1 => String::new(),
+            people => format!(" It goes ahead once {people} different people have approved it."),
+        };
+        ask(Ask {
+            word: "Approve",
+            will: format!(
+                "This plan, and no other, goes ahead: {} start, {} are replaced, {} are taken away of {} that run. Stops keep to the budget.{more}",
+                format::counted(plan.starts.into(), "task"),
+                format::count(plan.replaces.into()),
+                format::count(plan.stops.into()),
+                format::count(plan.running.into()),
+            ),
+            path: format!("/plans/{}/approve", plan.id),
+            body: json!({}),
+            primary: true,
+        })
+    });
+    let refuse = ask(Ask {
+        word: "Refuse",
+        will:
+            "Nothing of this plan happens, whoever approves it. The next commit makes another plan."
+                .to_owned(),
+        path: format!("/plans/{}/refuse", plan.id),
+        body: json!({}),
+        primary: false,
+    });
+    view! { <div class="asks">{approve}{refuse}</div> }.into_any()
 }

@@ -4,13 +4,14 @@ use crate::address;
 use crate::components::answer::{empty, list_skeleton, not_fresh, notice, present};
 use crate::components::rows::{self, Row, rows};
 use crate::components::shape::state;
-use crate::components::{changes, text};
+use crate::components::{changes, freeze, text};
 use crate::format;
 use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::{self, Shape};
 use leptos::prelude::*;
 use muster_schemas::api::{FleetView, List, PlanView};
+use muster_schemas::plan::FreezeScope;
 
 /// The page.
 pub fn page() -> AnyView {
@@ -25,18 +26,34 @@ pub fn page() -> AnyView {
         want.into(),
     );
     let fleet: Query<FleetView> = expect_context();
+    // The question that somebody is answering must not be built anew by every event.
+    let freezes = Memo::new(move |_| {
+        fleet.data.with(|fleet| {
+            let freezes = fleet.as_ref().map(|fleet| fleet.freezes.clone());
+            freezes.unwrap_or_default()
+        })
+    });
+    let cell_runs = Memo::new(move |_| {
+        freezes.with(|freezes| {
+            freezes
+                .iter()
+                .all(|freeze| freeze.scope != FreezeScope::Cell)
+        })
+    });
     view! {
         <div class="page-head">
             <h1>"Plans"</h1>
             <span class="page-count">{move || plans.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
             <div class="strip">{move || fleet.data.with(|fleet| fleet.as_ref().map(repository))}</div>
         </div>
+        <div class="asks">{move || cell_runs.get().then(|| freeze::freeze_button(&FreezeScope::Cell))}</div>
         {move || fleet.data.with(|fleet| fleet.as_ref().and_then(|fleet| fleet.held_plan.clone())).map(|plan| notice(
             "bad",
             Shape::Barred,
             "A plan is held: nothing of it happens.".to_owned(),
             view! { <p><a class="link strong" href=address::plan(&plan)>"See why, and what it would do"</a></p> }.into_any(),
         ))}
+        {move || freezes.with(|freezes| freeze::frozen(freezes))}
         {move || fleet.data.with(|fleet| fleet.as_ref().map(|fleet| refused(&fleet.refused)))}
         {not_fresh(plans)}
         {present(plans, list_skeleton, move |list| view! {

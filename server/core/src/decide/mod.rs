@@ -12,10 +12,12 @@ pub mod scale;
 pub mod schedule;
 
 use crate::fleet::Fleet;
+use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
-use muster_schemas::ids::{CellName, HostId, TaskId};
+use muster_schemas::ids::{CellName, HostId, PlanId, TaskId};
+use muster_schemas::plan::FreezeScope;
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
 use thiserror::Error;
@@ -147,6 +149,36 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let a held plan through: this one, and no other.
+    ApprovePlan {
+        /// The plan.
+        plan: PlanId,
+        /// Why.
+        reason: String,
+    },
+    /// Say no to a held plan.
+    RefusePlan {
+        /// The plan.
+        plan: PlanId,
+        /// Why.
+        reason: String,
+    },
+    /// Have no plan change something and nothing automated stop it.
+    Freeze {
+        /// What.
+        scope: FreezeScope,
+        /// Why.
+        reason: String,
+        /// Until when; without it, until it is resumed.
+        until: Option<Timestamp>,
+    },
+    /// End a freeze.
+    Resume {
+        /// What.
+        scope: FreezeScope,
+        /// Why.
+        reason: String,
+    },
     /// Stop everything and start nothing until the next leadership.
     TakeDown {
         /// Why.
@@ -185,6 +217,28 @@ pub enum Refusal {
         "host `{0}` is connected and its containers run; stop its agent (or the machine) first, else they would run on without anybody to mind them"
     )]
     HostIsConnected(String),
+    /// No such plan is in memory.
+    #[error("there is no plan `{0}` among the latest")]
+    UnknownPlan(PlanId),
+    /// The plan does not wait for anybody's word.
+    #[error(
+        "plan {plan} is {state}: only the latest plan can be approved or refused, and only while it is held"
+    )]
+    PlanNotHeld {
+        /// The plan.
+        plan: PlanId,
+        /// How it stands.
+        state: &'static str,
+    },
+    /// Nothing of that name can be frozen.
+    #[error("{0} is not known: there is no such job, or no job of that app")]
+    NothingToFreeze(FreezeScope),
+    /// It is not frozen.
+    #[error("{0} is not frozen")]
+    NotFrozen(FreezeScope),
+    /// A freeze that would be over at once.
+    #[error("a freeze until {0} would be over already")]
+    FreezeIsOver(Timestamp),
     /// A name that a host cannot have.
     #[error("`{0}` cannot be a host's name: use 1 to 253 letters, digits, dots and hyphens")]
     BadHostName(String),
@@ -223,6 +277,61 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             }
             Ok(())
         }
+        Command::ApprovePlan { plan, reason } => {
+            held(draft.fleet, &plan)?;
+            let expire_after = guard::policy(draft.fleet).approvals.expire_after;
+            let expires_at = draft.now + expire_after.signed();
+            draft.say(
+                actor,
+                Event::PlanApproved {
+                    plan,
+                    reason,
+                    expires_at,
+                },
+            );
+            Ok(())
+        }
+        Command::RefusePlan { plan, reason } => {
+            held(draft.fleet, &plan)?;
+            draft.say(actor, Event::PlanRefused { plan, reason });
+            Ok(())
+        }
+        Command::Freeze {
+            scope,
+            reason,
+            until,
+        } => {
+            let known = match &scope {
+                FreezeScope::Cell => true,
+                FreezeScope::Job { job } => draft.fleet.jobs.contains_key(job),
+                FreezeScope::App { app } => {
+                    let mut jobs = draft.fleet.jobs.values();
+                    jobs.any(|job| job.spec().app() == app)
+                }
+            };
+            if !known {
+                return Err(Refusal::NothingToFreeze(scope));
+            }
+            if let Some(until) = until.filter(|until| *until <= draft.now) {
+                return Err(Refusal::FreezeIsOver(until));
+            }
+            draft.say(
+                actor,
+                Event::Frozen {
+                    scope,
+                    reason,
+                    until,
+                },
+            );
+            Ok(())
+        }
+        Command::Resume { scope, reason } => {
+            if draft.fleet.freeze(&scope, draft.now).is_none() {
+                return Err(Refusal::NotFrozen(scope));
+            }
+            draft.say(actor, Event::Resumed { scope, reason });
+            Ok(())
+        }
         Command::RemoveHost { host, reason } => {
             let known = draft
                 .fleet
@@ -253,11 +362,27 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
     }
 }
 
+/// That a plan is held, and so waits for somebody's word.
+fn held(fleet: &Fleet, plan: &PlanId) -> Result<(), Refusal> {
+    let entry = fleet
+        .plan(plan)
+        .ok_or_else(|| Refusal::UnknownPlan(plan.clone()))?;
+    let is_held = fleet.held_plan().is_some_and(|held| held.plan.id == *plan);
+    if is_held {
+        return Ok(());
+    }
+    Err(Refusal::PlanNotHeld {
+        plan: plan.clone(),
+        state: crate::view::plan_status(fleet, entry).word(),
+    })
+}
+
 /// Says what follows from the fleet as it is, and when to ask again if nothing comes in before.
 pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
     lifecycle::follow_ends(draft);
     lifecycle::order_due_stops(draft);
     if !draft.fleet.down {
+        revision::follow_plans(draft);
         scale::follow_jobs(draft);
         schedule::place_queued(draft);
     }
@@ -285,5 +410,9 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             let service = fleet.jobs.get(&attempt.task.job)?.spec().service.as_ref()?;
             Some(attempt.healthy_since? + service.rollout.min_healthy_time.signed())
         });
-    queued.chain(settling).filter(|due| *due > now).min()
+    queued
+        .chain(settling)
+        .chain(guard::next_due(fleet, now))
+        .filter(|due| *due > now)
+        .min()
 }

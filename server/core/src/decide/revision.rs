@@ -3,10 +3,12 @@
 use super::{Draft, automation};
 use crate::fleet::Fleet;
 use crate::guard;
-use crate::plan::{PlanInput, plan};
+use crate::plan::{PlanInput, plan, plan_released};
+use jiff::Timestamp;
 use muster_schemas::event::{Event, RepositoryTrouble};
-use muster_schemas::plan::Plan;
+use muster_schemas::plan::{FreezeScope, HoldReason, JobChange, Plan};
 use muster_schemas::state::Actor;
+use std::sync::Arc;
 
 /// Plans the revision; applies the plan or holds it. A plan that says nothing new is not told again.
 pub(super) fn take_revision(draft: &mut Draft<'_>, input: &PlanInput) {
@@ -27,15 +29,20 @@ pub(super) fn take_revision(draft: &mut Draft<'_>, input: &PlanInput) {
     if draft.fleet.trouble.is_some() {
         draft.say(automation("git"), Event::RepositoryRecovered);
     }
-    let plan = plan(draft.fleet, input);
+    let plan = plan(draft.fleet, input, draft.now);
     if is_known(draft.fleet, &plan) {
         return;
     }
-    let id = plan.id.clone();
-    let reasons = guard::check(&plan);
     let committer = Actor::Committer(plan.revision.author.clone());
+    submit(draft, committer, plan);
+}
+
+/// Tells a plan, and applies or holds it.
+fn submit(draft: &mut Draft<'_>, actor: Actor, plan: Plan) {
+    let id = plan.id.clone();
+    let reasons = guard::check(draft.fleet, &plan, draft.now);
     draft.say(
-        committer,
+        actor,
         Event::PlanMade {
             plan: Box::new(plan),
         },
@@ -47,6 +54,82 @@ pub(super) fn take_revision(draft: &mut Draft<'_>, input: &PlanInput) {
     }
 }
 
+/// Lets a held plan through when it is approved or its time has come, ends freezes whose time is over, and plans what is not
+/// kept back any more.
+pub(super) fn follow_plans(draft: &mut Draft<'_>) {
+    end_freezes(draft);
+    let held = draft
+        .fleet
+        .held_plan()
+        .map(|entry| (Arc::clone(&entry.plan), entry.holds.clone()));
+    let Some((plan, holds)) = held else {
+        if let Some(plan) = plan_released(draft.fleet, draft.now) {
+            submit(draft, automation("guard"), plan);
+        }
+        return;
+    };
+    let id = plan.id.clone();
+    let reasons = reasons_now(draft.fleet, &plan, &holds, draft.now);
+    if reasons.is_empty() {
+        draft.say(automation("guard"), Event::PlanApplied { plan: id });
+    } else if guard::is_approved(draft.fleet, &plan, &reasons, draft.now) {
+        let by = draft
+            .fleet
+            .plan(&id)
+            .and_then(|entry| entry.approvals.last())
+            .map_or_else(
+                || automation("guard"),
+                |word| Actor::Person(word.by.clone()),
+            );
+        draft.say(by, Event::PlanApplied { plan: id });
+    } else if reasons != holds {
+        draft.say(automation("guard"), Event::PlanHeld { plan: id, reasons });
+    }
+}
+
+/// Why a held plan is held now. What needs a human goes on needing one, although the fleet may have grown meanwhile: nobody
+/// expects a plan of last week to go ahead by itself. What is about time or a freeze passes with it.
+fn reasons_now(
+    fleet: &Fleet,
+    plan: &Plan,
+    holds: &[HoldReason],
+    now: Timestamp,
+) -> Vec<HoldReason> {
+    let needs_human = |reason: &&HoldReason| match reason {
+        HoldReason::TooManyStops { .. } | HoldReason::PolicyChanges => true,
+        HoldReason::Frozen { .. }
+        | HoldReason::FrozenByPolicy { .. }
+        | HoldReason::OutOfTime { .. } => false,
+    };
+    let same = |a: &HoldReason, b: &HoldReason| match (a, b) {
+        (HoldReason::TooManyStops { part: a, .. }, HoldReason::TooManyStops { part: b, .. }) => {
+            a == b
+        }
+        (a, b) => a == b,
+    };
+    let kept: Vec<&HoldReason> = holds.iter().filter(needs_human).collect();
+    let mut reasons: Vec<HoldReason> = guard::check(fleet, plan, now)
+        .into_iter()
+        .filter(|reason| !kept.iter().any(|kept| same(kept, reason)))
+        .collect();
+    reasons.extend(kept.into_iter().cloned());
+    reasons
+}
+
+fn end_freezes(draft: &mut Draft<'_>) {
+    let over: Vec<FreezeScope> = draft
+        .fleet
+        .freezes
+        .iter()
+        .filter(|freeze| freeze.until.is_some_and(|until| until <= draft.now))
+        .map(|freeze| freeze.scope.clone())
+        .collect();
+    for scope in over {
+        let reason = "its time is over".to_owned();
+        draft.say(automation("guard"), Event::Resumed { scope, reason });
+    }
+}
+
 /// Whether the latest plan says the same already: it is held, or it was applied and nothing has to change any more.
 fn is_known(fleet: &Fleet, plan: &Plan) -> bool {
     let Some(latest) = fleet.plans.back() else {
@@ -54,12 +137,17 @@ fn is_known(fleet: &Fleet, plan: &Plan) -> bool {
     };
     let same_revision =
         latest.plan.revision.commit == plan.revision.commit && latest.plan.refused == plan.refused;
+    let kept_back = |plan: &Plan| -> Vec<JobChange> {
+        let changes = plan.withheld.iter();
+        changes.map(|withheld| withheld.change.clone()).collect()
+    };
+    let same_kept_back = kept_back(&latest.plan) == kept_back(plan);
     let applied =
         latest.applied_at.is_some() && plan.changes.is_empty() && fleet.policy == plan.policy;
     let held = latest.applied_at.is_none()
         && latest.plan.changes == plan.changes
         && latest.plan.policy == plan.policy;
-    same_revision && (applied || held)
+    same_revision && same_kept_back && (applied || held)
 }
 
 /// Tells a trouble once, and again when it is another one.

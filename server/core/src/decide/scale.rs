@@ -54,13 +54,19 @@ pub(super) fn order_stop(
     draft.say(actor, Event::StopOrdered { order });
 }
 
-/// Orders a stop if the budget allows one more; else it is asked for again in a later pass.
+/// Orders a stop if the guard allows one more; else it is asked for again in a later pass.
 pub(super) fn order_automated_stop(
     draft: &mut Draft<'_>,
     attempt: AttemptId,
     reason: StopReason,
 ) -> bool {
-    if guard::stop_budget(draft.fleet, draft.now).left == 0 {
+    let job = draft
+        .fleet
+        .attempts
+        .get(&attempt)
+        .and_then(|known| draft.fleet.jobs.get(&known.task.job));
+    // Why it may not is seen again by whoever asks: it follows from the fleet.
+    if job.is_none_or(|job| guard::may_stop(draft.fleet, job, draft.now).is_err()) {
         return false;
     }
     let room = match reason {

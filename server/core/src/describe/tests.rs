@@ -58,7 +58,9 @@ fn plan() -> Plan {
         },
         changes: Vec::new(),
         refused: Vec::new(),
+        withheld: Vec::new(),
         policy: None,
+        policy_changes: false,
         running: 10,
         starts: 3,
         stops: 1,
@@ -191,6 +193,7 @@ fn every_event() -> Vec<Event> {
                 running: 10,
                 limit_count: 5,
                 limit_percent: 20,
+                part: None,
             }],
         },
         Event::TaskCreated {

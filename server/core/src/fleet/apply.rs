@@ -1,12 +1,12 @@
 //! The fold.
 
 use super::{
-    Attempt, Fleet, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry, STOP_WINDOW_SECS,
-    Task, TaskPhase, job::HISTORY_KEPT,
+    Attempt, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry, PlanWord,
+    RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, job::HISTORY_KEPT,
 };
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
+use muster_schemas::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{JobAction, JobChange, Plan, Target};
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
 use std::sync::Arc;
@@ -84,20 +84,60 @@ impl Fleet {
                     made_at: at,
                     applied_at: None,
                     holds: Vec::new(),
+                    approvals: Vec::new(),
+                    refusal: None,
                 });
                 if self.plans.len() > PLANS_KEPT {
                     self.plans.pop_front();
                 }
             }
             Event::PlanHeld { plan, reasons } => {
-                if let Some(entry) = self
-                    .plans
-                    .iter_mut()
-                    .rev()
-                    .find(|entry| entry.plan.id == *plan)
-                {
+                if let Some(entry) = self.plan_mut(plan) {
                     entry.holds.clone_from(reasons);
                 }
+            }
+            Event::PlanApproved {
+                plan,
+                reason,
+                expires_at,
+            } => {
+                let word = PlanWord {
+                    by: record.actor.to_string(),
+                    reason: reason.clone(),
+                    at,
+                    expires_at: Some(*expires_at),
+                };
+                if let Some(entry) = self.plan_mut(plan) {
+                    entry.approvals.push(word);
+                }
+            }
+            Event::PlanRefused { plan, reason } => {
+                let word = PlanWord {
+                    by: record.actor.to_string(),
+                    reason: reason.clone(),
+                    at,
+                    expires_at: None,
+                };
+                if let Some(entry) = self.plan_mut(plan) {
+                    entry.refusal = Some(word);
+                }
+            }
+            Event::Frozen {
+                scope,
+                reason,
+                until,
+            } => {
+                self.freezes.retain(|freeze| freeze.scope != *scope);
+                self.freezes.push(Freeze {
+                    scope: scope.clone(),
+                    by: record.actor.to_string(),
+                    reason: reason.clone(),
+                    since: at,
+                    until: *until,
+                });
+            }
+            Event::Resumed { scope, reason: _ } => {
+                self.freezes.retain(|freeze| freeze.scope != *scope);
             }
             Event::PlanApplied { plan } => self.apply_plan(plan, at),
 
@@ -195,6 +235,13 @@ impl Fleet {
         }
     }
 
+    fn plan_mut(&mut self, id: &PlanId) -> Option<&mut PlanEntry> {
+        self.plans
+            .iter_mut()
+            .rev()
+            .find(|entry| entry.plan.id == *id)
+    }
+
     fn task_mut(&mut self, id: &TaskId) -> Option<&mut Task> {
         self.jobs.get_mut(&id.job)?.tasks.get_mut(&id.index)
     }
@@ -257,10 +304,14 @@ impl Fleet {
     fn order_stop(&mut self, order: &StopOrder, at: Timestamp) {
         if order.reason.is_automated() {
             let begin = at - SignedDuration::from_secs(STOP_WINDOW_SECS);
-            while self.recent_stops.front().is_some_and(|stop| *stop <= begin) {
-                self.recent_stops.pop_front();
+            while self.stops.front().is_some_and(|stop| stop.at <= begin) {
+                self.stops.pop_front();
             }
-            self.recent_stops.push_back(at);
+            let job = self
+                .attempts
+                .get(&order.attempt)
+                .map_or_else(|| JobId::from(""), |attempt| attempt.task.job.clone());
+            self.stops.push_back(RecentStop { at, job });
         }
         if let Some(attempt) = self.attempts.get_mut(&order.attempt) {
             attempt.stop.get_or_insert_with(|| (order.clone(), at));
@@ -316,12 +367,7 @@ impl Fleet {
     }
 
     fn apply_plan(&mut self, id: &PlanId, at: Timestamp) {
-        let Some(entry) = self
-            .plans
-            .iter_mut()
-            .rev()
-            .find(|entry| entry.plan.id == *id)
-        else {
+        let Some(entry) = self.plan_mut(id) else {
             return;
         };
         entry.applied_at = Some(at);

@@ -57,6 +57,11 @@ impl Attempt {
         }
     }
 
+    /// Whether its container runs, also while it is being stopped.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state(), TaskState::Running | TaskState::Stopping)
+    }
+
     /// Whether a launch is under way: placed and not yet running.
     pub fn is_launching(&self) -> bool {
         matches!(self.state(), TaskState::Assigned | TaskState::Starting)

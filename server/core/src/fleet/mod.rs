@@ -17,11 +17,11 @@ pub use task::{Task, TaskPhase};
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, PlanId, TaskId};
-use muster_schemas::plan::{Diagnostic, HoldReason, Plan, Revision};
+use muster_schemas::plan::{Diagnostic, FreezeScope, HoldReason, Plan, Revision};
 use muster_schemas::spec::PolicySpec;
 use muster_schemas::state::{HostResources, TaskState};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// So many of the latest plans stay in memory; older ones are in the journal.
@@ -61,8 +61,49 @@ pub struct Fleet {
     pub hosts: BTreeMap<HostId, Host>,
     /// Attempts by id: those that live, and ended ones until they are forgotten.
     pub attempts: BTreeMap<AttemptId, Attempt>,
-    /// When automated stops were ordered in the last minute.
-    pub recent_stops: VecDeque<Timestamp>,
+    /// The automated stops that were ordered in the last minute.
+    #[serde(default)]
+    pub stops: VecDeque<RecentStop>,
+    /// What is frozen, oldest first.
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
+}
+
+/// An automated stop, as the budget counts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentStop {
+    /// When it was ordered.
+    pub at: Timestamp,
+    /// Of which job.
+    pub job: JobId,
+}
+
+/// Something that somebody froze.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// What.
+    pub scope: FreezeScope,
+    /// Who.
+    pub by: String,
+    /// Their words.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; without it, until somebody resumes it.
+    pub until: Option<Timestamp>,
+}
+
+/// Somebody's word on a held plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanWord {
+    /// Who.
+    pub by: String,
+    /// Their words.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+    /// An approval counts until then.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A plan and how it stands.
@@ -76,6 +117,23 @@ pub struct PlanEntry {
     pub applied_at: Option<Timestamp>,
     /// Why it is held; empty where it is not.
     pub holds: Vec<HoldReason>,
+    /// Who approved it.
+    #[serde(default)]
+    pub approvals: Vec<PlanWord>,
+    /// Who refused it.
+    #[serde(default)]
+    pub refusal: Option<PlanWord>,
+}
+
+impl PlanEntry {
+    /// The people whose approval counts at `now`, each once.
+    pub fn approvers(&self, now: Timestamp) -> BTreeSet<&str> {
+        self.approvals
+            .iter()
+            .filter(|word| word.expires_at.is_none_or(|until| until > now))
+            .map(|word| word.by.as_str())
+            .collect()
+    }
 }
 
 impl Default for Fleet {
@@ -95,7 +153,8 @@ impl Default for Fleet {
             jobs: BTreeMap::new(),
             hosts: BTreeMap::new(),
             attempts: BTreeMap::new(),
-            recent_stops: VecDeque::new(),
+            stops: VecDeque::new(),
+            freezes: Vec::new(),
         }
     }
 }
@@ -164,7 +223,7 @@ impl Fleet {
         let running = self
             .attempts
             .values()
-            .filter(|attempt| matches!(attempt.state(), TaskState::Running | TaskState::Stopping))
+            .filter(|attempt| attempt.is_running())
             .count();
         u32::try_from(running).unwrap_or(u32::MAX)
     }
@@ -190,11 +249,18 @@ impl Fleet {
         taken
     }
 
-    /// The plan that is held now, if the latest is.
+    /// The plan that is held now and waits for a human or for its time, if the latest is one.
     pub fn held_plan(&self) -> Option<&PlanEntry> {
-        self.plans
-            .back()
-            .filter(|entry| entry.applied_at.is_none() && !entry.holds.is_empty())
+        self.plans.back().filter(|entry| {
+            entry.applied_at.is_none() && !entry.holds.is_empty() && entry.refusal.is_none()
+        })
+    }
+
+    /// The freeze of this very scope, if it holds at `now`.
+    pub fn freeze(&self, scope: &FreezeScope, now: Timestamp) -> Option<&Freeze> {
+        self.freezes
+            .iter()
+            .find(|freeze| freeze.scope == *scope && freeze.until.is_none_or(|until| until > now))
     }
 
     /// A plan that is still in memory.

@@ -4,9 +4,10 @@ use super::fleet::count;
 use super::job::JobTally;
 use crate::describe::reasons::{blocked, clock, counted, join_names, repository_trouble};
 use crate::describe::short;
-use crate::fleet::{Fleet, Host, Job, Task, TaskPhase};
+use crate::fleet::{Fleet, Host, Job, PlanEntry, Task, TaskPhase};
 use jiff::Timestamp;
 use muster_schemas::api::{Alert, JobStatus, Severity};
+use muster_schemas::plan::HoldReason;
 
 /// So many alerts at most are told; nobody reads more, and what is wrong with that much has one cause.
 pub const MAX_ALERTS: usize = 100;
@@ -84,13 +85,20 @@ fn trouble_code(trouble: &muster_schemas::event::RepositoryTrouble) -> &'static 
 }
 
 fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
-    if let Some(entry) = fleet.held_plan() {
+    // What only waits for its time needs nobody.
+    let needs_somebody = |entry: &&PlanEntry| {
+        entry
+            .holds
+            .iter()
+            .any(|reason| !matches!(reason, HoldReason::OutOfTime { until: Some(_), .. }))
+    };
+    if let Some(entry) = fleet.held_plan().filter(needs_somebody) {
         let reasons: Vec<String> = entry.holds.iter().map(ToString::to_string).collect();
         alerts.push(Alert {
             severity: Severity::Page,
             code: "plan-held".to_owned(),
             message: format!(
-                "Plan {} is held and nothing of it happens: {}. Read it, then push a commit that asks for less at once.",
+                "Plan {} is held and nothing of it happens: {}. Read it, then approve or refuse it, or push a commit that asks for less at once.",
                 short(entry.plan.id.as_str()),
                 reasons.join("; ")
             ),

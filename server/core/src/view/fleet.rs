@@ -4,7 +4,8 @@ use super::alert::alerts;
 use crate::fleet::Fleet;
 use crate::guard::stop_budget;
 use jiff::Timestamp;
-use muster_schemas::api::FleetView;
+use muster_schemas::api::{FleetView, FreezeView};
+use muster_schemas::plan::FreezeScope;
 use muster_schemas::state::{HostResources, TaskState};
 use std::collections::BTreeMap;
 
@@ -48,6 +49,32 @@ pub fn task_counts(fleet: &Fleet) -> (BTreeMap<String, u64>, u64) {
     (counts, healthy)
 }
 
+/// What is frozen, by people's commands and by the policy.
+fn freezes(fleet: &Fleet, now: Timestamp) -> Vec<FreezeView> {
+    let commands = fleet
+        .freezes
+        .iter()
+        .filter(|freeze| freeze.until.is_none_or(|until| until > now))
+        .map(|freeze| FreezeView {
+            scope: freeze.scope.clone(),
+            by: freeze.by.clone(),
+            reason: freeze.reason.clone(),
+            since: freeze.since,
+            until: freeze.until,
+        });
+    let policy = fleet.policy.as_ref().and_then(|policy| {
+        let applied = fleet.plan(fleet.applied_plan.as_ref()?)?;
+        Some(FreezeView {
+            scope: FreezeScope::Cell,
+            by: format!("the policy `{}`", policy.name),
+            reason: policy.freeze.clone()?,
+            since: applied.applied_at?,
+            until: None,
+        })
+    });
+    commands.chain(policy).collect()
+}
+
 /// The cell at a glance.
 pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView {
     let budget = stop_budget(fleet, now);
@@ -75,6 +102,7 @@ pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView
         branch: serving.branch.clone(),
         repository_read_at: serving.repository_read_at,
         held_plan: fleet.held_plan().map(|entry| entry.plan.id.to_string()),
+        freezes: freezes(fleet, now),
         down: fleet.down,
         alerts: alerts(fleet, serving.journal_trouble.as_deref(), now),
         refused: fleet.refused.clone(),

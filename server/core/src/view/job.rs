@@ -377,9 +377,9 @@ fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -
     let budget = stop_budget(fleet, now);
     if budget.left == 0 {
         let next = fleet
-            .recent_stops
+            .stops
             .front()
-            .map(|stop| *stop + jiff::SignedDuration::from_secs(crate::fleet::STOP_WINDOW_SECS));
+            .map(|stop| stop.at + jiff::SignedDuration::from_secs(crate::fleet::STOP_WINDOW_SECS));
         let when = next.map_or(String::new(), |next| {
             format!("; the next one is allowed at {}", clock(next, now))
         });

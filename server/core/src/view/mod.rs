@@ -22,5 +22,5 @@ pub use fleet::{Serving, fleet_view, task_counts};
 pub use host::{host_view, hosts};
 pub use job::{JobTally, job_detail, job_view, jobs};
 pub use page::Page;
-pub use plan::{plan_view, plan_view_of, plans};
+pub use plan::{plan_view, plan_view_of, plans, status as plan_status};
 pub use task::{attempt_view, task_detail, task_view, tasks};

@@ -2,15 +2,18 @@
 
 use super::filter::PlanFilter;
 use super::page::{self, Page};
-use crate::fleet::{Fleet, PlanEntry};
-use jiff::Timestamp;
-use muster_schemas::api::{JobChangeView, List, PlanStatus, PlanView};
+use crate::fleet::{Fleet, PlanEntry, PlanWord};
+use crate::guard;
+use muster_schemas::api::{JobChangeView, List, PlanStatus, PlanView, PlanWordView, WithheldView};
 use muster_schemas::plan::{HoldReason, JobChange, Plan};
 
 /// How a plan stands. One that was made and is neither applied nor held yet counts as held: nothing of it has happened.
-pub(super) fn status(fleet: &Fleet, entry: &PlanEntry) -> PlanStatus {
+pub fn status(fleet: &Fleet, entry: &PlanEntry) -> PlanStatus {
     if entry.applied_at.is_some() {
         return PlanStatus::Applied;
+    }
+    if entry.refusal.is_some() {
+        return PlanStatus::Refused;
     }
     let is_latest = fleet
         .plans
@@ -46,27 +49,34 @@ pub fn plans(fleet: &Fleet, filter: &PlanFilter, page: &Page) -> List<PlanView> 
 
 /// A plan that is still in memory.
 pub fn plan_view(fleet: &Fleet, entry: &PlanEntry) -> PlanView {
-    plan_view_of(
-        &entry.plan,
-        status(fleet, entry),
-        &entry.holds,
-        entry.made_at,
-    )
+    let status = status(fleet, entry);
+    let required = guard::policy(fleet).approvals.required;
+    plan_view_of(entry, status, required)
 }
 
 /// A plan from its parts, as the journal tells them.
-pub fn plan_view_of(
-    plan: &Plan,
-    status: PlanStatus,
-    holds: &[HoldReason],
-    made_at: Timestamp,
-) -> PlanView {
+pub fn plan_view_of(entry: &PlanEntry, status: PlanStatus, approvals_required: u32) -> PlanView {
+    let plan: &Plan = &entry.plan;
     PlanView {
         id: plan.id.to_string(),
         parent: plan.parent.as_ref().map(ToString::to_string),
         revision: plan.revision.clone(),
         status,
-        holds: holds.iter().map(ToString::to_string).collect(),
+        holds: entry.holds.iter().map(ToString::to_string).collect(),
+        can_be_approved: status == PlanStatus::Held
+            && entry.holds.iter().all(HoldReason::can_be_approved),
+        approvals_required,
+        approvals: entry.approvals.iter().map(word_view).collect(),
+        refusal: entry.refusal.as_ref().map(word_view),
+        withheld: plan
+            .withheld
+            .iter()
+            .map(|withheld| WithheldView {
+                change: change_view(&withheld.change),
+                reason: withheld.reason.to_string(),
+            })
+            .collect(),
+        policy_changes: plan.policy_changes,
         changes: plan.changes.iter().map(change_view).collect(),
         refused: plan.refused.clone(),
         starts: plan.starts,
@@ -76,7 +86,17 @@ pub fn plan_view_of(
             .iter()
             .fold(0, |sum: u32, change| sum.saturating_add(change.replaces)),
         running: plan.running,
-        made_at,
+        made_at: entry.made_at,
+        applied_at: entry.applied_at,
+    }
+}
+
+fn word_view(word: &PlanWord) -> PlanWordView {
+    PlanWordView {
+        by: word.by.clone(),
+        reason: word.reason.clone(),
+        at: word.at,
+        expires_at: word.expires_at,
     }
 }
 

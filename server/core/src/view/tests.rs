@@ -130,7 +130,9 @@ impl Story {
                 },
                 changes,
                 refused: Vec::new(),
+                withheld: Vec::new(),
                 policy: None,
+                policy_changes: false,
                 running: self.fleet.running_tasks(),
                 starts: 0,
                 stops: 0,
@@ -232,6 +234,7 @@ fn change(job: JobId, action: JobAction) -> JobChange {
         starts: 0,
         stops: 0,
         replaces: 0,
+        takes_away: 0,
         notes: Vec::new(),
     }
 }
@@ -512,6 +515,7 @@ fn each_trouble_has_its_alert() {
             running: 10,
             limit_count: 5,
             limit_percent: 20,
+            part: None,
         }],
     });
     story.wait(31);

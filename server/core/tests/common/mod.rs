@@ -62,6 +62,11 @@ pub fn service(name: &str, desired: u32) -> JobSpec {
     }
 }
 
+pub fn with_image(mut spec: JobSpec, image: &str) -> JobSpec {
+    spec.image = image.to_owned();
+    spec
+}
+
 pub fn batch(name: &str, size: u32, retries: u32) -> JobSpec {
     JobSpec {
         service: None,
@@ -409,8 +414,12 @@ impl World {
     }
 
     pub fn command(&mut self, command: Command) -> Result<Answer, Refusal> {
+        self.command_by("ann", command)
+    }
+
+    pub fn command_by(&mut self, name: &str, command: Command) -> Result<Answer, Refusal> {
         self.give(Input::Command {
-            actor: Actor::Person("ann".to_owned()),
+            actor: Actor::Person(name.to_owned()),
             command,
         })
     }

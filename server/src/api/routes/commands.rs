@@ -10,7 +10,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use muster_core::decide::Command;
-use muster_schemas::api::{CommandAnswer, CommandRequest, EnrolmentToken, Problem};
+use muster_core::describe::short;
+use muster_schemas::api::{
+    CommandAnswer, CommandRequest, EnrolmentToken, FreezeRequest, Problem, ResumeRequest,
+};
+use muster_schemas::ids::PlanId;
 use muster_schemas::state::Actor;
 
 /// The longest reason, in characters: a paragraph.
@@ -91,6 +95,168 @@ pub async fn remove_host(
     give(state, caller, &headers, path, command, reason, message).await
 }
 
+/// Lets a held plan through.
+#[utoipa::path(
+    post, path = "/api/v1/plans/{plan}/approve", tag = "commands", operation_id = "approve_plan",
+    description = "Says yes to a held plan: to this one and to no other. It goes ahead once as many different people have said so as the policy wants, and nothing holds it that approval cannot overcome. An approval expires. `Idempotency-Key` works as for stopping a task.",
+    params(
+        ("plan" = String, Path, description = "The plan's id, or its first 8 characters or more"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such plan among the latest", body = Problem),
+        (status = 409, description = "It is not held", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn approve_plan(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(plan): Id,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<CommandRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = reason(&request)?;
+    let plan = known_plan(&state, &plan)?;
+    let path = format!("/api/v1/plans/{plan}/approve");
+    let message = format!("plan {} is approved", short(plan.as_str()));
+    let command = Command::ApprovePlan {
+        plan,
+        reason: reason.clone(),
+    };
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// Says no to a held plan.
+#[utoipa::path(
+    post, path = "/api/v1/plans/{plan}/refuse", tag = "commands", operation_id = "refuse_plan",
+    description = "Says no to a held plan: nothing of it happens, whatever approves it. The next commit makes another plan. `Idempotency-Key` works as for stopping a task.",
+    params(
+        ("plan" = String, Path, description = "The plan's id, or its first 8 characters or more"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such plan among the latest", body = Problem),
+        (status = 409, description = "It is not held", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn refuse_plan(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(plan): Id,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<CommandRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = reason(&request)?;
+    let plan = known_plan(&state, &plan)?;
+    let path = format!("/api/v1/plans/{plan}/refuse");
+    let message = format!("plan {} is refused", short(plan.as_str()));
+    let command = Command::RefusePlan {
+        plan,
+        reason: reason.clone(),
+    };
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// Fewer characters of a plan's id are too easily another's.
+const LEAST_OF_PLAN_ID: usize = 8;
+
+/// A plan among the latest, by its id or by what it begins with.
+fn known_plan(state: &ApiState, text: &str) -> Result<PlanId, Failure> {
+    let found: Vec<PlanId> = state.read(|fleet| {
+        let plans = fleet.plans.iter().map(|entry| &entry.plan.id);
+        plans
+            .filter(|id| {
+                id.as_str() == text
+                    || (text.len() >= LEAST_OF_PLAN_ID && id.as_str().starts_with(text))
+            })
+            .cloned()
+            .collect()
+    });
+    match &found[..] {
+        [plan, rest @ ..] if rest.iter().all(|other| other == plan) => Ok(plan.clone()),
+        _ => Err(Failure::not_found(
+            format!("there is no plan `{text}` among the latest"),
+            "GET /api/v1/plans lists them; write the whole id, or at least its first 8 characters",
+        )),
+    }
+}
+
+/// Freezes something.
+#[utoipa::path(
+    post, path = "/api/v1/freeze", tag = "commands", operation_id = "freeze",
+    description = "Freezes the cell, an app or a job: no plan changes it, and nothing automated stops its containers, until somebody resumes it or `until` has come. What dies is replaced all the same. `Idempotency-Key` works as for stopping a task.",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID")),
+    request_body = FreezeRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such job or app", body = Problem),
+        (status = 409, description = "`until` is over", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn freeze(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<FreezeRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = sentence(&request.reason)?;
+    let message = format!("{} is frozen", request.scope);
+    let path = format!("/api/v1/freeze {} {:?}", request.scope, request.until);
+    let command = Command::Freeze {
+        scope: request.scope,
+        reason: reason.clone(),
+        until: request.until,
+    };
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// Ends a freeze.
+#[utoipa::path(
+    post, path = "/api/v1/resume", tag = "commands", operation_id = "resume",
+    description = "Ends a freeze: what was kept back meanwhile is planned anew. `Idempotency-Key` works as for stopping a task.",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID")),
+    request_body = ResumeRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 409, description = "It is not frozen by a command", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn resume(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<ResumeRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = sentence(&request.reason)?;
+    let message = format!("{} is resumed", request.scope);
+    let path = format!("/api/v1/resume {}", request.scope);
+    let command = Command::Resume {
+        scope: request.scope,
+        reason: reason.clone(),
+    };
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
 /// Takes the cell down.
 #[utoipa::path(
     post, path = "/api/v1/down", tag = "commands", operation_id = "down",
@@ -122,7 +288,11 @@ pub async fn down(
 }
 
 fn reason(request: &CommandRequest) -> Result<String, Failure> {
-    let reason = request.reason.trim();
+    sentence(&request.reason)
+}
+
+fn sentence(reason: &str) -> Result<String, Failure> {
+    let reason = reason.trim();
     let length = reason.chars().count();
     if length == 0 {
         return Err(Failure::bad_request(

@@ -6,7 +6,9 @@ use crate::api::query::{Query, with_cursor};
 use crate::api::state::{ApiState, EventQuery};
 use axum::Json;
 use axum::extract::State;
-use muster_core::view::{PlanFilter, plan_view, plan_view_of, plans};
+use muster_core::fleet::Fleet;
+use muster_core::guard::policy;
+use muster_core::view::{PlanFilter, plan_status, plan_view, plan_view_of, plans};
 use muster_schemas::api::{List, PlanStatus, PlanView, Problem};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::PlanId;
@@ -19,7 +21,7 @@ use muster_schemas::ids::PlanId;
         ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<u32>, Query, description = "So many at most, from 1 to 1000; default 100"),
         ("q" = Option<String>, Query, description = "Part of the id, or of the revision's commit, author or subject"),
-        ("state" = Option<Vec<String>>, Query, description = "`applied`, `held`, `superseded`"),
+        ("state" = Option<Vec<String>>, Query, description = "`applied`, `held`, `refused`, `superseded`"),
         ("job" = Option<Vec<String>>, Query, description = "Jobs of which it changes at least one"),
     ),
     responses((status = 200, description = "A page of plans", body = List<PlanView>), Refused),
@@ -31,7 +33,7 @@ pub async fn list_plans(
     let page = query.page()?;
     let filter = PlanFilter {
         q: query.one("q")?,
-        state: query.words("state", "applied, held, superseded")?,
+        state: query.words("state", "applied, held, refused, superseded")?,
         job: query.all("job"),
     };
     query.finish()?;
@@ -67,17 +69,24 @@ pub async fn get_plan(
         .cell
         .find(EventQuery {
             plan: Some(id.to_string()),
-            kinds: ["plan_made", "plan_held", "plan_applied"]
-                .map(str::to_owned)
-                .to_vec(),
+            kinds: [
+                "plan_made",
+                "plan_held",
+                "plan_approved",
+                "plan_refused",
+                "plan_applied",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             newest_first: true,
-            // The latest of each kind: a plan with the same content can be made again.
-            limit: 10,
+            // The latest of them: a plan with the same content can be made again.
+            limit: 100,
             ..EventQuery::default()
         })
         .await
         .map_err(Failure::journal)?;
-    from_journal(&records).map(Json).ok_or_else(|| {
+    let required = state.read(|fleet| policy(fleet).approvals.required);
+    from_journal(&records, required).map(Json).ok_or_else(|| {
         Failure::not_found(
             format!("there is no plan `{id}`"),
             "GET /api/v1/plans lists the latest",
@@ -86,39 +95,24 @@ pub async fn get_plan(
 }
 
 /// A plan from its records, newest first. It has left memory, so later plans took its place.
-fn from_journal(records: &[Record]) -> Option<PlanView> {
-    let mut holds = &[][..];
-    let mut status = PlanStatus::Superseded;
-    for record in records {
-        match &record.event {
-            Event::PlanApplied { .. } => status = PlanStatus::Applied,
-            Event::PlanHeld { reasons, .. } => holds = reasons,
-            Event::PlanMade { plan } => {
-                return Some(plan_view_of(plan, status, holds, record.at));
-            }
-            // The journal was asked for these three kinds alone.
-            Event::LeadershipTaken { .. }
-            | Event::CellTakenDown { .. }
-            | Event::HostRemoved { .. }
-            | Event::HostEnrolled { .. }
-            | Event::HostConnected { .. }
-            | Event::HostUnreachable { .. }
-            | Event::HostReported { .. }
-            | Event::OrphansSeen { .. }
-            | Event::RepositoryTroubled { .. }
-            | Event::RepositoryRecovered
-            | Event::TaskCreated { .. }
-            | Event::TaskQueued { .. }
-            | Event::TaskBlocked { .. }
-            | Event::AttemptPlaced { .. }
-            | Event::AttemptReported { .. }
-            | Event::StopOrdered { .. }
-            | Event::TaskFinished { .. }
-            | Event::AttemptRetired { .. }
-            | Event::AttemptForgotten { .. }
-            | Event::TaskForgotten { .. }
-            | Event::JobForgotten { .. } => {}
-        }
+fn from_journal(records: &[Record], approvals_required: u32) -> Option<PlanView> {
+    // Of a plan that was made more than once, the last time.
+    let made = records
+        .iter()
+        .position(|record| matches!(record.event, Event::PlanMade { .. }))?;
+    let mut fleet = Fleet::default();
+    // The fold knows what became of a plan; the rest of the fleet does not matter to it.
+    for (seq, record) in (1..).zip(records[..=made].iter().rev()) {
+        let record = Record {
+            seq,
+            ..record.clone()
+        };
+        fleet.apply(&record);
     }
-    None
+    let entry = fleet.plans.back()?;
+    let status = match plan_status(&fleet, entry) {
+        PlanStatus::Held => PlanStatus::Superseded,
+        status @ (PlanStatus::Applied | PlanStatus::Refused | PlanStatus::Superseded) => status,
+    };
+    Some(plan_view_of(entry, status, approvals_required))
 }

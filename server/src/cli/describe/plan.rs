@@ -6,7 +6,7 @@ use crate::cli::screen::Screen;
 use crate::cli::table::Tone;
 use crate::cli::time::with_age;
 use jiff::Timestamp;
-use muster_schemas::api::PlanView;
+use muster_schemas::api::{JobChangeView, PlanView};
 
 pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String {
     let mut sheet = Sheet::new(screen.color);
@@ -15,6 +15,37 @@ pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String 
     sheet.field_in("Status", status, tone);
     for hold in &plan.holds {
         sheet.field_in("Held because", hold, Tone::Bad);
+    }
+    for word in &plan.approvals {
+        sheet.field(
+            "Approved",
+            format!(
+                "by {}, {}: {}",
+                word.by,
+                with_age(now, word.at),
+                word.reason
+            ),
+        );
+    }
+    if let Some(word) = &plan.refusal {
+        sheet.field(
+            "Refused",
+            format!(
+                "by {}, {}: {}",
+                word.by,
+                with_age(now, word.at),
+                word.reason
+            ),
+        );
+    }
+    if plan.can_be_approved {
+        sheet.field(
+            "To decide",
+            format!(
+                "muster approve {id} --reason …   or   muster refuse {id} --reason …",
+                id = rows::short(&plan.id)
+            ),
+        );
     }
     sheet.field(
         "Revision",
@@ -37,7 +68,23 @@ pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String 
         true => "No job changes",
         false => "Changes",
     });
-    for change in &plan.changes {
+    changes(&mut sheet, plan.changes.iter());
+    if !plan.withheld.is_empty() {
+        sheet.section("Kept back: these jobs stay as they are");
+        for withheld in &plan.withheld {
+            changes(&mut sheet, std::iter::once(&withheld.change));
+            sheet.line(&format!("  because {}", withheld.reason), Tone::Busy);
+        }
+    }
+    if !plan.refused.is_empty() {
+        sheet.section("Refused documents: their jobs stay as they are");
+        sheet.diagnostics(&plan.refused);
+    }
+    sheet.finish()
+}
+
+fn changes<'a>(sheet: &mut Sheet, changes: impl Iterator<Item = &'a JobChangeView>) {
+    for change in changes {
         let mut counts = Vec::new();
         for (count, word) in [
             (change.starts, "start"),
@@ -61,9 +108,4 @@ pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String 
             sheet.line(&format!("  note: {note}"), Tone::Busy);
         }
     }
-    if !plan.refused.is_empty() {
-        sheet.section("Refused documents: their jobs stay as they are");
-        sheet.diagnostics(&plan.refused);
-    }
-    sheet.finish()
 }

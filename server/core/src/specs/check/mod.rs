@@ -4,14 +4,15 @@
 
 mod host;
 mod job;
+mod policy;
 mod probe;
 
 pub(super) use job::job;
+pub(super) use policy::policy;
 
 use super::report::{Code, Place, Problem, quoted};
 use super::tree::{Node, Value};
 use super::walk::place_of;
-use muster_schemas::spec::PolicySpec;
 use std::fmt::Display;
 
 /// Collects what is wrong with one document that could be read as its kind.
@@ -266,9 +267,4 @@ fn is_label_text(text: &str, most: usize, inner: &[char]) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || inner.contains(&c))
-}
-
-/// The rules of a policy.
-pub(super) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
-    checks.name(&["name"], &policy.name);
 }

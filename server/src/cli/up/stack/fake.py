@@ -32,7 +32,7 @@ if (stack / "serve.fails").exists():
 (home / "token").write_text("secret\n")
 fleet = {
     "cell": "test", "version": "0", "seq": 1, "epoch": 1, "started_at": "2026-11-22T10:00:00Z", "revision": None,
-    "repository": "", "branch": "main", "repository_read_at": None, "held_plan": None, "down": False, "alerts": [],
+    "repository": "", "branch": "main", "repository_read_at": None, "held_plan": None, "freezes": [], "down": False, "alerts": [],
     "refused": [], "jobs": 1, "tasks": {"running": 2}, "healthy": 2, "hosts": 1, "hosts_reachable": 1,
     "stops_left": 1, "stops_per_minute": 1,
 }

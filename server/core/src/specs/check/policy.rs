@@ -1,0 +1,107 @@
+//! The rules of a policy.
+
+use super::super::report::{Code, quoted};
+use super::Checks;
+use crate::window;
+use muster_schemas::spec::{Bound, Millis, PolicySpec, ScopeLimits};
+use std::collections::BTreeSet;
+
+const MAX_WINDOWS: usize = 64;
+const MAX_APPS: usize = 1000;
+const MAX_COUNT: u32 = 100_000;
+const MAX_REASON: usize = 1000;
+/// An approval that counts for less can hardly be used, one that counts for longer is forgotten before.
+const LEAST_EXPIRY: Millis = Millis::secs(60);
+const MOST_EXPIRY: Millis = Millis::secs(30 * 86_400);
+
+/// The rules of a policy.
+pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
+    checks.name(&["name"], &policy.name);
+    let limits = &policy.limits;
+    bound(&["limits", "stopsPerPlan"], limits.stops_per_plan, checks);
+    bound(
+        &["limits", "stopsPerMinute"],
+        limits.stops_per_minute,
+        checks,
+    );
+    if policy.apps.len() > MAX_APPS {
+        checks.refuse(
+            &["apps"],
+            Code::OutOfRange,
+            format!("{} apps have limits here", policy.apps.len()),
+            format!("at most {MAX_APPS} can"),
+        );
+    }
+    for (app, limits) in &policy.apps {
+        scope_limits(&["apps", app], limits, checks);
+    }
+    for (tier, limits) in [
+        ("critical", &policy.tiers.critical),
+        ("flex", &policy.tiers.flex),
+    ] {
+        if let Some(limits) = limits {
+            scope_limits(&["tiers", tier], limits, checks);
+        }
+    }
+    let approvals = &policy.approvals;
+    checks.within(&["approvals", "required"], approvals.required, 1, 10);
+    checks.within(
+        &["approvals", "expireAfter"],
+        approvals.expire_after,
+        LEAST_EXPIRY,
+        MOST_EXPIRY,
+    );
+    windows(policy, checks);
+    if let Some(reason) = &policy.freeze {
+        checks.short_text(&["freeze"], reason, MAX_REASON);
+    }
+}
+
+fn scope_limits(path: &[&str], limits: &ScopeLimits, checks: &mut Checks<'_>) {
+    for (field, limit) in [
+        ("stopsPerPlan", limits.stops_per_plan),
+        ("stopsPerMinute", limits.stops_per_minute),
+    ] {
+        if let Some(limit) = limit {
+            bound(&[path, &[field]].concat(), limit, checks);
+        }
+    }
+}
+
+fn bound(path: &[&str], bound: Bound, checks: &mut Checks<'_>) {
+    checks.within(&[path, &["count"]].concat(), bound.count, 0, MAX_COUNT);
+    checks.within(&[path, &["percent"]].concat(), bound.percent, 0, 100);
+}
+
+fn windows(policy: &PolicySpec, checks: &mut Checks<'_>) {
+    if policy.windows.len() > MAX_WINDOWS {
+        checks.refuse(
+            &["windows"],
+            Code::OutOfRange,
+            format!("there are {} windows", policy.windows.len()),
+            format!("at most {MAX_WINDOWS} can be written"),
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (index, window) in policy.windows.iter().enumerate() {
+        let index = index.to_string();
+        let at = |field: &'static str| ["windows", index.as_str(), field];
+        checks.name(&at("name"), &window.name);
+        if !names.insert(window.name.as_str()) {
+            checks.refuse(
+                &at("name"),
+                Code::DuplicateValue,
+                format!("another window is called {}, too", quoted(&window.name)),
+                "give each window a name of its own: people are told by it what holds their plan",
+            );
+        }
+        if window::zone(&window.time_zone).is_none() {
+            checks.refuse(
+                &at("timeZone"),
+                Code::UnknownWord,
+                format!("there is no time zone {}", quoted(&window.time_zone)),
+                "write a name of the IANA time zone database, such as Europe/Vienna or UTC",
+            );
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! What holds a plan, what lets it through, and what is left alone while it is frozen.
+
+mod common;
+
+use common::{World, service, with_image};
+use jiff::{SignedDuration, Timestamp};
+use muster_core::decide::{Command, Input, Refusal};
+use muster_core::guard;
+use muster_core::view::plan_status;
+use muster_schemas::api::PlanStatus;
+use muster_schemas::event::Event;
+use muster_schemas::ids::{JobId, PlanId};
+use muster_schemas::plan::{FreezeScope, HoldReason, LimitScope};
+use muster_schemas::spec::{
+    Approvals, Bound, JobSpec, Millis, PolicySpec, ScopeLimits, Tier, Window, WindowEffect,
+};
+use muster_schemas::state::Actor;
+
+const ENOUGH: u32 = 12;
+
+fn pruning() -> PolicySpec {
+    PolicySpec {
+        prune: true,
+        ..PolicySpec::named("default")
+    }
+}
+
+fn two_jobs() -> Vec<JobSpec> {
+    vec![service("kept", 1), service("web", 8)]
+}
+
+/// A world in which a commit that removes eight of nine tasks is held.
+fn held_world(policy: PolicySpec) -> World {
+    let mut world = World::new(2);
+    world.commit(two_jobs(), Some(policy.clone()));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 8);
+    world.commit(vec![service("kept", 1)], Some(policy));
+    world.pass(1);
+    world
+}
+
+fn held(world: &World) -> PlanId {
+    world
+        .fleet
+        .held_plan()
+        .expect("a plan is held")
+        .plan
+        .id
+        .clone()
+}
+
+fn latest_status(world: &World) -> PlanStatus {
+    plan_status(&world.fleet, world.fleet.plans.back().expect("a plan"))
+}
+
+fn by(name: &str) -> Actor {
+    Actor::Person(name.to_owned())
+}
+
+fn approve(world: &mut World, who: &str, plan: &PlanId) -> Result<(), Refusal> {
+    let command = Command::ApprovePlan {
+        plan: plan.clone(),
+        reason: "it is meant".to_owned(),
+    };
+    world.command_by(who, command).map(drop)
+}
+
+fn freeze(world: &mut World, scope: FreezeScope, until: Option<Timestamp>) -> Result<(), Refusal> {
+    let command = Command::Freeze {
+        scope,
+        reason: "we look".to_owned(),
+        until,
+    };
+    world.command(command).map(drop)
+}
+
+fn resume(world: &mut World, scope: FreezeScope) -> Result<(), Refusal> {
+    let command = Command::Resume {
+        scope,
+        reason: "we have seen".to_owned(),
+    };
+    world.command(command).map(drop)
+}
+
+fn app(name: &str) -> FreezeScope {
+    FreezeScope::App {
+        app: name.to_owned(),
+    }
+}
+
+#[test]
+fn an_approval_lets_exactly_that_plan_through() {
+    let mut world = held_world(pruning());
+    let plan = held(&world);
+    assert_eq!(world.stops(), 0);
+    let other = PlanId::from("0123456789abcdef");
+    assert_eq!(
+        approve(&mut world, "ann", &other),
+        Err(Refusal::UnknownPlan(other))
+    );
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+    assert_eq!(world.healthy("web"), 0);
+    assert_eq!(world.healthy("kept"), 1);
+    // The record says who let it through.
+    let applied = world
+        .journal
+        .iter()
+        .rfind(|record| matches!(&record.event, Event::PlanApplied { plan: id } if *id == plan))
+        .expect("it was applied");
+    assert_eq!(applied.actor, by("ann"));
+    assert!(matches!(
+        approve(&mut world, "ann", &plan),
+        Err(Refusal::PlanNotHeld {
+            state: "applied",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn an_approval_of_a_plan_that_another_has_replaced_is_refused() {
+    let mut world = held_world(pruning());
+    let plan = held(&world);
+    world.commit(two_jobs(), Some(pruning()));
+    world.pass(1);
+    assert!(matches!(
+        approve(&mut world, "ann", &plan),
+        Err(Refusal::PlanNotHeld {
+            state: "superseded",
+            ..
+        })
+    ));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 8);
+    assert_eq!(world.stops(), 0);
+}
+
+#[test]
+fn a_refused_plan_stays_refused_until_the_next_commit() {
+    let mut world = held_world(pruning());
+    let plan = held(&world);
+    let command = Command::RefusePlan {
+        plan: plan.clone(),
+        reason: "web is needed".to_owned(),
+    };
+    world.command(command).unwrap();
+    assert!(matches!(
+        approve(&mut world, "bob", &plan),
+        Err(Refusal::PlanNotHeld {
+            state: "refused",
+            ..
+        })
+    ));
+    // The same revision read again is the same plan, and no new question.
+    let plans = world.fleet.plans.len();
+    let again = world.last_input.clone().expect("a commit was made");
+    world.give(Input::Revision(Box::new(again))).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(world.fleet.plans.len(), plans);
+    assert_eq!(latest_status(&world), PlanStatus::Refused);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+    // Taking the commit back leaves all as it is.
+    world.commit(two_jobs(), Some(pruning()));
+    world.pass(ENOUGH);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+}
+
+#[test]
+fn as_many_people_as_the_policy_wants_have_to_approve_in_time() {
+    let policy = PolicySpec {
+        approvals: Approvals {
+            required: 2,
+            expire_after: Millis::secs(600),
+            for_policy: false,
+        },
+        ..pruning()
+    };
+    let mut world = held_world(policy);
+    let plan = held(&world);
+    approve(&mut world, "ann", &plan).unwrap();
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(2);
+    assert_eq!(
+        latest_status(&world),
+        PlanStatus::Held,
+        "one person is one person"
+    );
+    world.pass(601);
+    approve(&mut world, "bob", &plan).unwrap();
+    world.pass(2);
+    assert_eq!(
+        latest_status(&world),
+        PlanStatus::Held,
+        "an approval expires"
+    );
+    assert_eq!(world.stops(), 0);
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(1);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+}
+
+#[test]
+fn a_commit_cannot_loosen_the_limit_that_it_is_judged_by() {
+    let loose = |count| PolicySpec {
+        limits: muster_schemas::spec::Limits {
+            stops_per_plan: Bound {
+                count,
+                percent: 100,
+            },
+            ..Default::default()
+        },
+        ..pruning()
+    };
+    let mut world = World::new(2);
+    world.commit(two_jobs(), Some(pruning()));
+    world.pass(ENOUGH);
+    world.commit(vec![service("kept", 1)], Some(loose(1000)));
+    world.pass(ENOUGH);
+    assert!(matches!(
+        world.fleet.held_plan().unwrap().holds[..],
+        [HoldReason::TooManyStops { .. }]
+    ));
+    assert_eq!(world.stops(), 0);
+    // In a commit of its own the policy is taken, and holds for the next.
+    world.commit(two_jobs(), Some(loose(1000)));
+    world.pass(1);
+    world.commit(vec![service("kept", 1)], Some(loose(1000)));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 0);
+}
+
+#[test]
+fn a_policy_that_wants_its_changes_approved_gets_them_approved() {
+    let strict = PolicySpec {
+        approvals: Approvals {
+            for_policy: true,
+            ..Approvals::default()
+        },
+        ..PolicySpec::named("default")
+    };
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 1)], Some(strict.clone()));
+    world.pass(5);
+    let mut loose = strict.clone();
+    loose.prune = true;
+    loose.approvals.for_policy = false;
+    world.commit(vec![service("web", 1)], Some(loose));
+    world.pass(1);
+    assert_eq!(
+        world.fleet.held_plan().unwrap().holds,
+        [HoldReason::PolicyChanges]
+    );
+    assert_eq!(world.fleet.policy.as_ref(), Some(&strict));
+    let plan = held(&world);
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(1);
+    assert!(world.fleet.policy.as_ref().unwrap().prune);
+}
+
+#[test]
+fn an_app_and_a_tier_can_have_limits_of_their_own() {
+    let one = ScopeLimits {
+        stops_per_plan: Some(Bound {
+            count: 1,
+            percent: 0,
+        }),
+        stops_per_minute: Some(Bound {
+            count: 1,
+            percent: 0,
+        }),
+    };
+    let mut policy = pruning();
+    policy.apps.insert("shop".to_owned(), one);
+    policy.tiers.critical = Some(one);
+    let job = |name: &str, app: &str, tier| JobSpec {
+        app: Some(app.to_owned()),
+        tier,
+        ..service(name, 3)
+    };
+    for (removed, part) in [
+        (
+            "shop-web",
+            Some(LimitScope::App {
+                app: "shop".to_owned(),
+            }),
+        ),
+        (
+            "bank-web",
+            Some(LimitScope::Tier {
+                tier: Tier::Critical,
+            }),
+        ),
+        ("blog-web", None),
+    ] {
+        let all = || {
+            vec![
+                job("shop-web", "shop", Tier::Flex),
+                job("bank-web", "bank", Tier::Critical),
+                job("blog-web", "blog", Tier::Flex),
+            ]
+        };
+        let mut world = World::new(2);
+        world.commit(all(), Some(policy.clone()));
+        world.pass(ENOUGH);
+        let mut rest = all();
+        rest.retain(|job| job.name.as_str() != removed);
+        world.commit(rest, Some(policy.clone()));
+        world.pass(2);
+        let holds = world
+            .fleet
+            .held_plan()
+            .map(|entry| entry.holds.clone())
+            .unwrap_or_default();
+        match part {
+            None => {
+                assert!(holds.is_empty(), "{removed}: {holds:?}");
+                assert_eq!(world.stops(), 3);
+            }
+            Some(part) => {
+                assert!(
+                    matches!(&holds[..], [HoldReason::TooManyStops { part: Some(found), stops: 3, .. }] if *found == part),
+                    "{removed}: {holds:?}"
+                );
+                // Approved, it is done at the pace of its part.
+                let plan = held(&world);
+                approve(&mut world, "ann", &plan).unwrap();
+                world.pass(30);
+                assert_eq!(world.stops(), 1);
+                world.pass(130);
+                assert_eq!(world.stops(), 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_in_a_deny_window_waits_for_its_end_or_for_a_person() {
+    for approved in [false, true] {
+        let mut world = World::new(1);
+        let now = world.now;
+        let time = |later: i64| {
+            let text = (now + SignedDuration::from_secs(later)).to_string();
+            text[11..16].parse().unwrap()
+        };
+        let policy = PolicySpec {
+            windows: vec![Window {
+                name: "busy-hour".to_owned(),
+                effect: WindowEffect::Deny,
+                days: Vec::new(),
+                from: time(60),
+                to: time(3660),
+                time_zone: "UTC".to_owned(),
+            }],
+            ..PolicySpec::named("default")
+        };
+        world.commit(vec![service("web", 1)], Some(policy.clone()));
+        world.pass(120);
+        world.commit(vec![service("web", 3)], Some(policy));
+        world.pass(600);
+        assert_eq!(world.healthy("web"), 1);
+        let entry = world.fleet.held_plan().expect("it waits");
+        let [HoldReason::OutOfTime { window, until }] = &entry.holds[..] else {
+            panic!("{:?}", entry.holds)
+        };
+        assert_eq!(window.as_deref(), Some("busy-hour"));
+        let until = until.expect("the window ends");
+        assert!(until > world.now && until <= now + SignedDuration::from_secs(3660));
+        if approved {
+            let plan = held(&world);
+            approve(&mut world, "ann", &plan).unwrap();
+        } else {
+            while world.now < until {
+                assert_eq!(world.healthy("web"), 1);
+                world.pass(60);
+            }
+        }
+        world.pass(ENOUGH);
+        assert_eq!(latest_status(&world), PlanStatus::Applied);
+        assert_eq!(world.healthy("web"), 3);
+    }
+}
+
+#[test]
+fn what_is_frozen_is_left_alone_and_catches_up_when_it_is_resumed() {
+    let scopes = [
+        FreezeScope::Job { job: "web".into() },
+        app("web"),
+        FreezeScope::Cell,
+    ];
+    for scope in scopes {
+        let mut world = World::new(2);
+        world.commit(two_jobs(), None);
+        world.pass(ENOUGH);
+        freeze(&mut world, scope.clone(), None).unwrap();
+        let changed = || {
+            vec![
+                with_image(service("kept", 1), "registry.example.com/app:2"),
+                with_image(service("web", 9), "registry.example.com/app:2"),
+            ]
+        };
+        world.commit(changed(), None);
+        world.pass(60);
+        let versions = |world: &World| -> Vec<u64> {
+            world.fleet.jobs.values().map(|job| job.version).collect()
+        };
+        let is_cell = scope == FreezeScope::Cell;
+        let expected = if is_cell { [1, 1] } else { [2, 1] };
+        assert_eq!(versions(&world), expected, "{scope}");
+        assert_eq!(world.healthy("web"), 8);
+        if is_cell {
+            // Approval is no way round a freeze.
+            let plan = held(&world);
+            approve(&mut world, "bob", &plan).unwrap();
+            world.pass(5);
+            assert_eq!(latest_status(&world), PlanStatus::Held);
+        } else {
+            let withheld = &world.fleet.plans.back().unwrap().plan.withheld;
+            assert_eq!(withheld.len(), 1);
+            assert_eq!(withheld[0].change.job.as_str(), "web");
+        }
+        // What dies meanwhile is replaced.
+        world.exit("web.0", 1);
+        world.pass(ENOUGH);
+        assert_eq!(world.healthy("web"), 8);
+        resume(&mut world, scope).unwrap();
+        world.pass(240);
+        assert_eq!(versions(&world), [2, 2]);
+        assert_eq!(world.healthy("web"), 9);
+        assert_eq!(latest_status(&world), PlanStatus::Applied);
+    }
+}
+
+#[test]
+fn a_freeze_stops_a_rollout_where_it_is() {
+    let mut world = World::new(2);
+    world.commit(vec![service("web", 8)], None);
+    world.pass(ENOUGH);
+    world.commit(
+        vec![with_image(service("web", 8), "registry.example.com/app:2")],
+        None,
+    );
+    while world.stops() < 2 {
+        world.pass(1);
+    }
+    freeze(&mut world, FreezeScope::Job { job: "web".into() }, None).unwrap();
+    let stops = world.stops();
+    world.pass(120);
+    assert_eq!(world.stops(), stops);
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(guard::may_stop(&world.fleet, job, world.now).is_err());
+    resume(&mut world, FreezeScope::Job { job: "web".into() }).unwrap();
+    world.pass(120);
+    assert_eq!(world.stops(), 8);
+}
+
+#[test]
+fn a_freeze_ends_when_its_time_is_over() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 1)], None);
+    world.pass(5);
+    let until = world.now + SignedDuration::from_secs(300);
+    freeze(&mut world, FreezeScope::Cell, Some(until)).unwrap();
+    world.commit(vec![service("web", 2)], None);
+    world.pass(290);
+    assert_eq!(world.healthy("web"), 1);
+    world.pass(30);
+    assert_eq!(world.healthy("web"), 2);
+    assert!(world.fleet.freezes.is_empty());
+    let over = world.now - SignedDuration::from_secs(1);
+    assert_eq!(
+        freeze(&mut world, FreezeScope::Cell, Some(over)),
+        Err(Refusal::FreezeIsOver(over))
+    );
+    assert_eq!(
+        freeze(&mut world, app("nobodys"), None),
+        Err(Refusal::NothingToFreeze(app("nobodys")))
+    );
+    assert_eq!(
+        resume(&mut world, FreezeScope::Cell),
+        Err(Refusal::NotFrozen(FreezeScope::Cell))
+    );
+}
+
+#[test]
+fn a_policy_can_freeze_the_cell_and_end_it() {
+    let frozen = PolicySpec {
+        freeze: Some("the registry moves".to_owned()),
+        ..PolicySpec::named("default")
+    };
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 2)], None);
+    world.pass(ENOUGH);
+    // By itself it is taken.
+    world.commit(vec![service("web", 2)], Some(frozen.clone()));
+    world.pass(2);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+    world.commit(vec![service("web", 1)], Some(frozen));
+    world.pass(60);
+    assert!(matches!(
+        world.fleet.held_plan().unwrap().holds[..],
+        [HoldReason::FrozenByPolicy { .. }]
+    ));
+    assert_eq!((world.healthy("web"), world.stops()), (2, 0));
+    world.commit(vec![service("web", 1)], Some(PolicySpec::named("default")));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 1);
+}
+
+/// A fleet that has grown since does not let through what needed a human.
+#[test]
+fn what_needed_a_human_goes_on_needing_one() {
+    let jobs = || vec![service("big", 40), service("web", 8)];
+    let mut world = World::new(4);
+    world.commit(jobs(), Some(pruning()));
+    world.pass(40);
+    assert_eq!(world.healthy("big"), 40);
+    for index in 0..30 {
+        world.exit(&format!("big.{index}"), 1);
+    }
+    world.commit(vec![service("big", 40)], Some(pruning()));
+    let plan = held(&world);
+    world.pass(120);
+    assert_eq!(world.healthy("big"), 40);
+    // Eight of 48 would be within the limit now.
+    let now = guard::check(
+        &world.fleet,
+        &world.fleet.plan(&plan).unwrap().plan,
+        world.now,
+    );
+    assert_eq!(now, []);
+    assert_eq!(held(&world), plan);
+    assert_eq!(world.stops(), 0);
+}

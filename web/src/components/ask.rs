@@ -1,0 +1,135 @@
+//! An action of a person: a button that says what it will do, asks why, does it, and says what went wrong.
+
+use crate::api::{self, Trouble};
+use crate::components::shape::shape;
+use crate::components::text;
+use crate::format;
+use crate::tone::Shape;
+use leptos::prelude::*;
+use muster_schemas::api::CommandAnswer;
+use serde_json::{Value, json};
+
+/// What is asked.
+pub struct Ask {
+    /// The button's word, such as `Approve`.
+    pub word: &'static str,
+    /// What it will do, in a sentence.
+    pub will: String,
+    /// Where it goes, under `/api/v1`.
+    pub path: String,
+    /// What goes there beside the reason.
+    pub body: Value,
+    /// Whether it is what most people will want to do here.
+    pub primary: bool,
+}
+
+/// The button, and the question once it was pressed.
+pub fn ask(question: Ask) -> AnyView {
+    let Ask {
+        word,
+        will,
+        path,
+        body,
+        primary,
+    } = question;
+    let name = word.split(' ').next().unwrap_or(word).to_lowercase();
+    let field = format!("why-{name}");
+    let open = RwSignal::new(false);
+    let reason = RwSignal::new(String::new());
+    let busy = RwSignal::new(false);
+    let trouble: RwSignal<Option<Trouble>> = RwSignal::new(None);
+    let input = NodeRef::<leptos::html::Input>::new();
+    let submit = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let words = reason.get_untracked().trim().to_owned();
+        if busy.get_untracked() || words.is_empty() {
+            return;
+        }
+        busy.set(true);
+        let path = path.clone();
+        let mut body = body.clone();
+        if !body.is_object() {
+            body = json!({});
+        }
+        body["reason"] = words.into();
+        leptos::task::spawn_local(async move {
+            match api::post::<CommandAnswer>(&path, &body).await {
+                Ok(_) => {
+                    open.try_set(false);
+                    reason.try_set(String::new());
+                    trouble.try_set(None);
+                }
+                Err(error) => {
+                    trouble.try_set(Some(error));
+                }
+            }
+            busy.try_set(false);
+        });
+    };
+    let class = if primary { "button primary" } else { "button" };
+    let (label, test, form_test) = (field.clone(), name.clone(), name);
+    view! {
+        <div class="ask" class:open=open>
+            <button
+                type="button"
+                class=class
+                hidden=move || open.get()
+                data-test-ask=test
+                on:click=move |_| {
+                    open.set(true);
+                    // The field is there only once it is open.
+                    request_animation_frame(move || {
+                        if let Some(input) = input.get_untracked() {
+                            let _ = input.focus();
+                        }
+                    });
+                }
+            >
+                {word}
+            </button>
+            <form
+                class="ask-form"
+                hidden=move || !open.get()
+                data-test-ask-form=form_test
+                on:submit=submit
+                on:keydown=move |event| {
+                    if event.key() == "Escape" {
+                        event.stop_propagation();
+                        open.set(false);
+                    }
+                }
+            >
+                <p>{text::rich(&will)}</p>
+                <label for=label>"Why? It stands in the journal beside your name."</label>
+                <div class="ask-row">
+                    <input
+                        id=field
+                        class="field"
+                        node_ref=input
+                        maxlength="1000"
+                        autocomplete="off"
+                        required
+                        prop:value=reason
+                        on:input=move |event| reason.set(event_target_value(&event))
+                    />
+                    <button type="submit" class="button primary" disabled=move || busy.get() || reason.with(|text| text.trim().is_empty())>
+                        {move || if busy.get() { "One moment …" } else { word }}
+                    </button>
+                    <button type="button" class="button plain" on:click=move |_| open.set(false)>"Cancel"</button>
+                </div>
+                <div role="alert">
+                    {move || trouble.get().map(|trouble| {
+                        let (message, hint) = trouble.words();
+                        view! {
+                            <p class="ask-trouble" data-test-ask-trouble>
+                                <span class="state bad">{shape(Shape::Cross)}</span>
+                                <span>{text::rich(&format::sentence(&message))}" "<span class="dim">{text::rich(&format::sentence(&hint))}</span></span>
+                            </p>
+                        }
+                    })}
+                </div>
+            </form>
+        </div>
+    }
+    .into_any()
+}
