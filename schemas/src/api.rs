@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. Fields that may be absent are `null`, never missing, so that a shape can be relied on.
 
-use crate::plan::{Diagnostic, FieldChange, FreezeScope, Revision};
+use crate::plan::{Diagnostic, FieldChange, FreezeScope, Prediction, Revision};
 use crate::spec::{JobKind, Tier};
 use crate::state::{Hardening, HostResources, Orphan, Outcome, TaskState, Usage};
 use jiff::Timestamp;
@@ -485,6 +485,10 @@ api! {
         pub withheld: Vec<WithheldView>,
         /// Whether it changes the policy.
         pub policy_changes: bool,
+        /// What it will lead to, as it looked when it was made; null where that was not worked out.
+        pub prediction: Option<Prediction>,
+        /// What it has led to so far; null where it was not applied, or is no longer among the latest 50.
+        pub outcome: Option<PlanOutcomeView>,
         /// The jobs that change.
         pub changes: Vec<JobChangeView>,
         /// Documents that were refused.
@@ -501,6 +505,20 @@ api! {
         pub made_at: Timestamp,
         /// When it was applied.
         pub applied_at: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// What a plan has led to so far, beside what was predicted.
+    pub struct PlanOutcomeView {
+        /// Containers that were started for the versions that it brought.
+        pub started: u32,
+        /// Of the predicted starts, those that came about on the predicted host.
+        pub as_predicted: u32,
+        /// Containers that were ordered to stop in its name.
+        pub stopped: u32,
+        /// So many seconds after it was applied the last of them was started or ordered to stop.
+        pub seconds: Option<u32>,
     }
 }
 
@@ -567,6 +585,42 @@ api! {
     }
 }
 
+api! {
+    /// What to plan, without doing any of it: a revision of the repository, or files that are sent along.
+    pub struct PlanRequest {
+        /// A commit, branch or tag of the repository that is followed. Without it and without files: the branch's head.
+        #[serde(default)]
+        pub revision: Option<String>,
+        /// All spec files of a working tree; a document that is not among them counts as removed.
+        #[serde(default)]
+        pub files: Option<Vec<PlanFile>>,
+    }
+}
+
+api! {
+    /// A spec file of a working tree.
+    pub struct PlanFile {
+        /// Its path from the repository's root.
+        pub path: String,
+        /// What stands in it.
+        pub content: String,
+    }
+}
+
+api! {
+    /// A plan that was only worked out.
+    pub struct PlanPreview {
+        /// The plan; its status is `proposed`.
+        pub plan: PlanView,
+        /// Whether anything would change: a job, or the policy.
+        pub changes: bool,
+        /// Whether the guard would hold it.
+        pub would_be_held: bool,
+        /// The same as Markdown, for a pull request.
+        pub markdown: String,
+    }
+}
+
 /// How a plan stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
@@ -580,6 +634,8 @@ pub enum PlanStatus {
     Refused,
     /// A later plan took its place before it was applied.
     Superseded,
+    /// It was only worked out, for somebody who wants to know.
+    Proposed,
 }
 
 impl PlanStatus {
@@ -590,6 +646,7 @@ impl PlanStatus {
             PlanStatus::Held => "held",
             PlanStatus::Refused => "refused",
             PlanStatus::Superseded => "superseded",
+            PlanStatus::Proposed => "proposed",
         }
     }
 }

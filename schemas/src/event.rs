@@ -4,7 +4,7 @@
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
 use crate::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
-use crate::plan::{FreezeScope, HoldReason, Plan};
+use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
 use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason, StopOrder,
 };
@@ -93,6 +93,13 @@ pub enum Event {
     PlanMade {
         /// The plan.
         plan: Box<Plan>,
+    },
+    /// What a plan will lead to, as it looked when it was made.
+    PlanPredicted {
+        /// The plan.
+        plan: PlanId,
+        /// The prediction.
+        prediction: Box<Prediction>,
     },
     /// The guard let the plan through: its targets hold from here on.
     PlanApplied {

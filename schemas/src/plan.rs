@@ -1,7 +1,8 @@
 //! The immutable, hashed list of changes that takes the fleet from now to a revision.
 
-use crate::ids::{CommitId, JobId, PlanId};
+use crate::ids::{CommitId, JobId, PlanId, TaskId};
 use crate::spec::{JobSpec, PolicySpec, Tier};
+use crate::state::HostResources;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +188,85 @@ pub struct FieldChange {
     pub from: Option<serde_json::Value>,
     /// What it will be; none where it goes.
     pub to: Option<serde_json::Value>,
+}
+
+/// What a plan will lead to, by the decisions that will be made: every launch is taken to succeed at once, and nothing else to
+/// happen. It is no part of the plan's hash.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct Prediction {
+    /// Containers that start and on which host, at most [`Prediction::LISTED`].
+    pub starts: Vec<TaskOnHost>,
+    /// So many start in all.
+    pub started: u32,
+    /// Containers that are stopped, on which host and why, at most [`Prediction::LISTED`].
+    pub stops: Vec<PredictedStop>,
+    /// So many are stopped in all.
+    pub stopped: u32,
+    /// Tasks for which there is no host, and why, at most [`Prediction::LISTED`].
+    pub blocked: Vec<PredictedBlock>,
+    /// So many find no host.
+    pub without_host: u32,
+    /// After so many seconds nothing more follows, launches apart: what rollouts, health and the stop budget take.
+    pub seconds: u32,
+    /// Whether something still went on when the prediction was broken off.
+    pub goes_on: bool,
+    /// What is taken before and after: of the whole cell, of each tier, and of each capacity group.
+    pub taken: Vec<PredictedTaken>,
+    /// What the hosts that can be seen have in all.
+    pub capacity: HostResources,
+}
+
+impl Prediction {
+    /// So many starts, stops and blocked tasks are listed; more are only counted.
+    pub const LISTED: usize = 1000;
+}
+
+/// A task and the host that its container is started on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct TaskOnHost {
+    /// The task.
+    #[cfg_attr(feature = "describe", schema(value_type = String))]
+    pub task: TaskId,
+    /// The host's name.
+    pub host: String,
+}
+
+/// A container that will be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct PredictedStop {
+    /// The task.
+    #[cfg_attr(feature = "describe", schema(value_type = String))]
+    pub task: TaskId,
+    /// The host's name.
+    pub host: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// A task for which there will be no host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct PredictedBlock {
+    /// The task.
+    #[cfg_attr(feature = "describe", schema(value_type = String))]
+    pub task: TaskId,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What a part of the cell takes before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+pub struct PredictedTaken {
+    /// `cell`, `tier critical`, `tier flex`, or `group` and a capacity group's name.
+    pub part: String,
+    /// Before.
+    pub before: HostResources,
+    /// After.
+    pub after: HostResources,
 }
 
 /// A change that is kept back.

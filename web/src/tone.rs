@@ -143,6 +143,7 @@ pub fn plan(status: PlanStatus) -> Look {
         PlanStatus::Held => look("held", Shape::Barred, Tone::Bad),
         PlanStatus::Refused => look("refused", Shape::Cross, Tone::Quiet),
         PlanStatus::Superseded => look("superseded", Shape::Dash, Tone::Quiet),
+        PlanStatus::Proposed => look("proposed", Shape::Ring, Tone::Quiet),
     }
 }
 

@@ -3,12 +3,14 @@
 //! [`subjects`] and [`subjects_in`] give the columns that the journal is searched by; [`sentence`] is what the console,
 //! the CLI and the logs say. The sentences of the typed reasons are in [`reasons`].
 
+mod markdown;
 pub mod reasons;
 #[cfg(test)]
 mod tests;
 
 use crate::fleet::Fleet;
 use jiff::Timestamp;
+pub use markdown::plan_markdown;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Plan};
@@ -83,6 +85,7 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::RepositoryTroubled { .. } => Subjects::of("repository_troubled"),
         Event::RepositoryRecovered => Subjects::of("repository_recovered"),
         Event::PlanMade { plan } => Subjects::of("plan_made").plan(&plan.id),
+        Event::PlanPredicted { plan, .. } => Subjects::of("plan_predicted").plan(plan),
         Event::PlanApplied { plan } => Subjects::of("plan_applied").plan(plan),
         Event::PlanHeld { plan, .. } => Subjects::of("plan_held").plan(plan),
         Event::PlanApproved { plan, .. } => Subjects::of("plan_approved").plan(plan),
@@ -143,6 +146,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::RepositoryTroubled { .. }
         | Event::RepositoryRecovered
         | Event::PlanMade { .. }
+        | Event::PlanPredicted { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
         | Event::PlanApproved { .. }
@@ -191,6 +195,13 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::RepositoryTroubled { trouble } => reasons::repository_trouble(trouble),
         Event::RepositoryRecovered => "the repository is well again".to_owned(),
         Event::PlanMade { plan } => plan_sentence(plan),
+        Event::PlanPredicted { plan, prediction } => format!(
+            "plan {} will start {} and stop {} within {} s, launches apart",
+            short(plan.as_str()),
+            counted(u64::from(prediction.started), "container", "containers"),
+            counted(u64::from(prediction.stopped), "container", "containers"),
+            prediction.seconds
+        ),
         Event::PlanApplied { plan } => format!("plan {} was applied", short(plan.as_str())),
         Event::PlanHeld { plan, reasons } => format!(
             "plan {} is held: {}",

@@ -12,6 +12,7 @@ pub mod describe;
 pub mod fleet;
 pub mod guard;
 pub mod plan;
+pub mod predict;
 pub mod specs;
 pub mod view;
 pub mod window;

@@ -6,6 +6,7 @@ use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input};
 use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
+use muster_core::predict::predict;
 use muster_schemas::event::{Record, RepositoryTrouble};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
 use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
@@ -14,7 +15,7 @@ use muster_schemas::wire::{Fence, Report};
 use std::collections::BTreeSet;
 
 /// Every event of version 0.1, and the reasons, phases and actions in them that have names of their own.
-const WORDS_OF_0_1: [&str; 56] = [
+const WORDS_OF_0_1: [&str; 57] = [
     // Events.
     r#""event":"leadership_taken""#,
     r#""event":"cell_taken_down""#,
@@ -26,6 +27,7 @@ const WORDS_OF_0_1: [&str; 56] = [
     r#""event":"repository_troubled""#,
     r#""event":"repository_recovered""#,
     r#""event":"plan_made""#,
+    r#""event":"plan_predicted""#,
     r#""event":"plan_applied""#,
     r#""event":"plan_held""#,
     r#""event":"plan_approved""#,
@@ -118,7 +120,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 27, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 28, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -265,6 +267,12 @@ fn script() -> World {
     world.commit(jobs(vec![]), policy(true));
     world.pass(2);
     let held = |world: &World| world.fleet.held_plan().expect("it is held").plan.id.clone();
+    let plan = held(&world);
+    let entry = world.fleet.plan(&plan).expect("it is held").plan.clone();
+    let prediction = Box::new(predict(&world.fleet, &entry, world.now));
+    world
+        .give(Input::Predicted { plan, prediction })
+        .expect("a prediction is always taken");
     let command = Command::RefusePlan {
         plan: held(&world),
         reason: "these are needed".to_owned(),

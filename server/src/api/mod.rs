@@ -22,6 +22,6 @@ pub mod watch;
 
 pub use server::{router, serve};
 pub use state::{
-    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery,
+    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
     TaskHistoryQuery,
 };

@@ -4,6 +4,7 @@ use super::problem::Failure;
 use super::routes::{commands, events, fleet, hosts, jobs, plans, session, tasks};
 use super::state::ApiState;
 use super::{auth, console, logs, metrics, openapi, watch};
+use crate::git::MAX_TOTAL_BYTES;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, header};
@@ -21,6 +22,9 @@ use utoipa_axum::routes;
 
 /// No request of this API needs a body of more than this; a command is a sentence.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// All files of a working tree: as many bytes as a repository may have, with what JSON adds.
+const MAX_FILES_BYTES: usize = MAX_TOTAL_BYTES + MAX_TOTAL_BYTES / 4;
 
 /// So long a handler may take to the head of its answer. The slowest waits for the disk, which is milliseconds; what takes
 /// longer than this hangs, and its client has long gone.
@@ -55,6 +59,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(hosts::get_host))
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::get_plan))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(plans::preview_plan))
+                .layer(DefaultBodyLimit::max(MAX_FILES_BYTES)),
+        )
         .routes(routes!(events::list_events))
         .routes(routes!(watch::watch))
         .routes(routes!(

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use muster_core::decide::Command;
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{EnrolmentToken, List, TaskView};
+use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
 use muster_schemas::ids::{AttemptId, HostId};
 use muster_schemas::state::{Actor, Usage};
@@ -46,6 +46,13 @@ pub trait Cell: Send + Sync + 'static {
 
     /// Gives a command; answers with the journal's last sequence number once it is durable.
     fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>>;
+
+    /// Works out a plan without doing any of it, for `by`.
+    fn preview(
+        &self,
+        request: PlanRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>>;
 
     /// Has the repository read now.
     fn refresh(&self);
@@ -132,6 +139,31 @@ impl From<CommandFault> for Failure {
                 "unavailable",
                 "nothing was done; try again, and read the control plane's log if it stays so",
             ),
+        };
+        Failure::new(status, code, fault.to_string(), hint)
+    }
+}
+
+/// Why a plan could not be worked out. Each carries a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PreviewFault {
+    /// There is no such revision.
+    #[error("{0}")]
+    NotFound(String),
+    /// The repository cannot be read, or something else failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<PreviewFault> for Failure {
+    fn from(fault: PreviewFault) -> Self {
+        let (status, code, hint) = match &fault {
+            PreviewFault::NotFound(_) => (
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "name a commit, branch or tag of the repository that is followed",
+            ),
+            PreviewFault::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", ""),
         };
         Failure::new(status, code, fault.to_string(), hint)
     }

@@ -128,6 +128,13 @@ pub(super) fn plan() -> Value {
             "message": "`imgae` is no field of a job", "help": "did you mean `image`?", "job": "api"
         }],
         "starts": 0, "stops": 6, "replaces": 3, "running": 10, "made_at": "2026-11-22T09:58:00Z", "applied_at": null,
+        "prediction": {
+            "starts": [{"task": "web.9", "host": "alpha"}], "started": 3,
+            "stops": [{"task": "web.0", "host": "alpha", "reason": "replaced by version 2"}], "stopped": 9,
+            "blocked": [{"task": "web.10", "reason": "no host has 4 CPUs free"}], "without_host": 1,
+            "seconds": 75, "goes_on": false, "taken": [], "capacity": host()["capacity"]
+        },
+        "outcome": {"started": 2, "as_predicted": 1, "stopped": 4, "seconds": 31},
         "can_be_approved": true, "approvals_required": 2, "policy_changes": false, "refusal": null,
         "approvals": [{
             "by": "ada", "reason": "nobody uses them", "at": "2026-11-22T09:58:30Z", "expires_at": "2026-11-22T10:58:30Z"

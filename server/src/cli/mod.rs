@@ -19,6 +19,7 @@ mod get;
 mod logs;
 mod orders;
 pub mod parent;
+mod plan;
 mod refresh;
 mod rows;
 mod screen;
@@ -75,6 +76,7 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Stop one task's container; a service's task comes back with a new attempt
     Stop(orders::StopArgs),
+    Plan(plan::PlanArgs),
     /// Let a held plan through: this one, and no other
     Approve(orders::PlanWordArgs),
     /// Say no to a held plan
@@ -131,6 +133,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,
+        Command::Plan(args) => Ok(plan::run(args, &client()?, &screen).await),
         Command::Approve(args) => orders::approve(args, &client()?, &screen).await,
         Command::Refuse(args) => orders::refuse(args, &client()?, &screen).await,
         Command::Freeze(args) => orders::freeze(args, &client()?, &screen).await,

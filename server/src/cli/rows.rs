@@ -296,6 +296,7 @@ pub(super) fn plan_status(status: PlanStatus) -> (&'static str, Tone) {
         PlanStatus::Held => ("held", Tone::Bad),
         PlanStatus::Refused => ("refused", Tone::Quiet),
         PlanStatus::Superseded => ("superseded", Tone::Quiet),
+        PlanStatus::Proposed => ("proposed", Tone::Busy),
     }
 }
 

@@ -267,6 +267,23 @@ fn gather_paths(paths: &[PathBuf]) -> anyhow::Result<Gathered> {
     Ok(gathered)
 }
 
+/// All spec files of a working tree, with their paths from its root.
+pub(super) fn worktree(root: &Path) -> anyhow::Result<Vec<SpecFile>> {
+    let mut gathered = Gathered::default();
+    gather_folder(root, 0, &mut gathered)?;
+    if let Some(refused) = gathered.refused.first() {
+        bail!("{}: {}; {}", refused.path, refused.message, refused.help);
+    }
+    let root = shown(root);
+    for file in &mut gathered.files {
+        let path = file.path.strip_prefix(root.trim_end_matches('/'));
+        if let Some(path) = path.map(|path| path.trim_start_matches('/').to_owned()) {
+            file.path = path;
+        }
+    }
+    Ok(gathered.files)
+}
+
 /// Adds all spec files of a folder, in the order of their names.
 fn gather_folder(folder: &Path, depth: usize, gathered: &mut Gathered) -> anyhow::Result<()> {
     if depth > MAX_DEPTH {

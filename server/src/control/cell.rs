@@ -1,9 +1,12 @@
 //! The cell as the API sees it: the control loop, its journal and its agents.
 
 use super::handle::{CommandError, ControlHandle};
+use super::preview::preview;
 use crate::api::state::{
-    Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, TaskHistoryQuery,
+    Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
+    TaskHistoryQuery,
 };
+use crate::git::Remote;
 use crate::hosts::{self, Hub, LogError};
 use crate::journal::{EventFilter, HistoryFilter};
 use futures::future::BoxFuture;
@@ -11,7 +14,7 @@ use jiff::Timestamp;
 use muster_core::decide::{Command, Refusal};
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{EnrolmentToken, List, TaskView};
+use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::{Actor, Usage};
@@ -29,6 +32,8 @@ pub struct RunningCell {
     pub hub: Hub,
     /// The address that agents are told to dial.
     pub agent_url: String,
+    /// The repository of specs.
+    pub remote: Remote,
     /// When the repository was last read.
     pub repository_read_at: watch::Receiver<Option<Timestamp>>,
 }
@@ -122,6 +127,14 @@ impl Cell for RunningCell {
                     CommandError::Ended => CommandFault::Unavailable(error.to_string()),
                 })
         })
+    }
+
+    fn preview(
+        &self,
+        request: PlanRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>> {
+        Box::pin(preview(&self.control, &self.remote, request, by))
     }
 
     fn refresh(&self) {

@@ -8,6 +8,7 @@
 mod agents;
 mod cell;
 mod handle;
+mod preview;
 mod process;
 mod revisions;
 mod verification;

@@ -94,7 +94,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
     let poller = Poller {
-        remote,
+        remote: remote.clone(),
         applied: control.applied(),
         wake: control.refreshes(),
         interval: config.poll,
@@ -105,6 +105,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let cell = RunningCell {
         control: control.clone(),
         hub: hub.clone(),
+        remote,
         agent_url: format!("https://{}", config.agent_listen),
         repository_read_at,
     };

@@ -3,8 +3,10 @@
 use super::handle::ControlHandle;
 use crate::git::Reading;
 use crate::images;
+use jiff::Timestamp;
 use muster_core::decide::Input;
-use muster_core::plan::{PlanInput, images_to_resolve};
+use muster_core::plan::{PlanInput, images_to_resolve, plan};
+use muster_core::predict::predict;
 use muster_core::specs;
 use muster_schemas::event::RepositoryTrouble;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub async fn follow_repository(
                     continue;
                 };
                 unresolved = (!all_resolved).then_some(reading);
+                predicted(&control, &input);
                 Input::Revision(Box::new(input))
             }
             Err(trouble) => {
@@ -52,8 +55,33 @@ pub async fn follow_repository(
     }
 }
 
+/// Works out beside the loop what the plan for the input will lead to, and gives that to the loop, where the plan came about as it
+/// looks now.
+fn predicted(control: &ControlHandle, input: &PlanInput) {
+    let fleet = control.read(Clone::clone);
+    let (control, input) = (control.clone(), input.clone());
+    let now = Timestamp::now();
+    tokio::spawn(async move {
+        let worked_out = tokio::task::spawn_blocking(move || {
+            let plan = plan(&fleet, &input, now);
+            (!plan.changes.is_empty()).then(|| {
+                let prediction = Box::new(predict(&fleet, &plan, now));
+                (plan.id, prediction)
+            })
+        });
+        if let Ok(Some((plan, prediction))) = worked_out.await
+            && let Err(error) = control.take(Input::Predicted { plan, prediction }).await
+        {
+            tracing::debug!(%error, "a prediction was not taken");
+        }
+    });
+}
+
 /// Checks the documents and resolves the images that are new. Says whether all of them could be.
-async fn prepare(control: &ControlHandle, reading: &Reading) -> Option<(PlanInput, bool)> {
+pub(super) async fn prepare(
+    control: &ControlHandle,
+    reading: &Reading,
+) -> Option<(PlanInput, bool)> {
     let files = reading.files.clone();
     // Ten thousand documents take long enough to keep other work waiting.
     let documents = tokio::task::spawn_blocking(move || specs::read(&files)).await;

@@ -51,6 +51,7 @@ mod tests {
     use super::*;
     use crate::api::state::Cell as _;
     use crate::control::{RunningCell, ServeInfo, run, start};
+    use crate::git::Remote;
     use crate::hosts::{Authority, AuthoritySettings, Hub};
     use crate::journal::Journal;
     use jiff::Timestamp;
@@ -87,6 +88,12 @@ mod tests {
         RunningCell {
             control: control.clone(),
             hub,
+            remote: Remote {
+                url: home.join("specs.git").display().to_string(),
+                branch: "main".to_owned(),
+                ssh_key: None,
+                mirror: home.join("mirror.git"),
+            },
             agent_url: "https://127.0.0.1:7401".to_owned(),
             repository_read_at: watch::channel(None).1,
         }

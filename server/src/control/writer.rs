@@ -304,6 +304,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::RepositoryTroubled { .. }
         | Event::RepositoryRecovered
         | Event::PlanMade { .. }
+        | Event::PlanPredicted { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
         | Event::PlanApproved { .. }

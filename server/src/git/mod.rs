@@ -59,6 +59,47 @@ pub fn read(remote: &Remote, applied: Option<&CommitId>) -> Result<Reading, Repo
     head.reading()
 }
 
+/// Reads any revision: a commit, or what names one in git's way (`main~1`, a branch, a tag). It blocks, for as long as a fetch
+/// takes. What a repository on another machine has beside the followed branch is not there.
+///
+/// # Errors
+/// No such revision, or what makes the repository one that cannot be read.
+pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> {
+    let mut found = head(remote)?;
+    found.commit = found
+        .repository
+        .revparse_single(revision)
+        .and_then(|object| object.peel_to_commit())
+        .map(|commit| commit.id())
+        .map_err(|error| ReadAtError::NoRevision {
+            revision: revision.to_owned(),
+            message: error.message().to_owned(),
+        })?;
+    Ok(found.reading()?)
+}
+
+/// Why a revision that somebody named cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadAtError {
+    /// It does not name a commit.
+    #[error("the repository has no revision `{revision}`: {message}")]
+    NoRevision {
+        /// What was named.
+        revision: String,
+        /// What git says.
+        message: String,
+    },
+    /// The repository, or that revision of it, cannot be read.
+    #[error("{0}")]
+    Trouble(RepositoryTrouble),
+}
+
+impl From<RepositoryTrouble> for ReadAtError {
+    fn from(trouble: RepositoryTrouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
 /// The head of the followed branch, with the repository that has its objects.
 pub(crate) struct Head {
     repository: Repository,

@@ -5,14 +5,14 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use muster::api::auth::Tokens;
 use muster::api::{
-    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery,
+    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
     TaskHistoryQuery,
 };
 use muster_core::decide::Command;
 use muster_core::describe::subjects_in;
 use muster_core::fleet::Fleet;
-use muster_core::view::Serving;
-use muster_schemas::api::{EnrolmentToken, List, TaskView};
+use muster_core::view::{Serving, plan_view};
+use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{DocumentRef, JobAction, JobChange, Plan, Revision, Target};
@@ -184,6 +184,32 @@ impl MemoryCell {
 }
 
 impl Cell for MemoryCell {
+    fn preview(
+        &self,
+        request: PlanRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>> {
+        let fleet = self.fleet.read().expect("the fleet");
+        let answer = match request.revision {
+            Some(revision) => Err(PreviewFault::NotFound(format!(
+                "the repository has no revision `{revision}`"
+            ))),
+            None => {
+                let entry = fleet.plans.back().expect("a plan was made");
+                Ok(PlanPreview {
+                    plan: plan_view(&fleet, entry),
+                    changes: true,
+                    would_be_held: false,
+                    markdown: format!(
+                        "asked by {by} with {:?} files",
+                        request.files.map(|f| f.len())
+                    ),
+                })
+            }
+        };
+        async { answer }.boxed()
+    }
+
     fn read(&self, look: &mut dyn FnMut(&Fleet)) {
         look(&self.fleet.read().expect("the fleet"));
     }

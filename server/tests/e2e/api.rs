@@ -35,6 +35,10 @@ impl Api {
         })
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn token(&self) -> &str {
         &self.token
     }

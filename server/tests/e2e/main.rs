@@ -11,6 +11,7 @@ mod ends;
 mod engine;
 mod hosts;
 mod orphans;
+mod plans;
 mod poll;
 mod process;
 mod push;

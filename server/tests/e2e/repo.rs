@@ -33,6 +33,11 @@ impl Repo {
         repo
     }
 
+    /// The clone's folder.
+    pub fn folder(&self) -> &Path {
+        &self.clone
+    }
+
     /// Git in the clone.
     #[track_caller]
     pub fn git(&self, arguments: &[&str]) -> String {

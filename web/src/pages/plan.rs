@@ -7,10 +7,11 @@ use crate::components::shape::{shape, state};
 use crate::components::{changes, copy, text};
 use crate::format;
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
-use crate::tone::{self, Shape};
+use crate::tone::{self, Shape, Tone};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use muster_schemas::api::{PlanStatus, PlanView};
+use muster_schemas::api::{PlanOutcomeView, PlanStatus, PlanView};
+use muster_schemas::plan::Prediction;
 use serde_json::json;
 
 /// The page.
@@ -126,10 +127,128 @@ fn show(plan: &PlanView) -> AnyView {
         {refused}
         <div class="section-head"><h2>{match plan.status {
             PlanStatus::Applied => format!("{} changed", format::counted(plan.changes.len() as u64, "job")),
-            PlanStatus::Held | PlanStatus::Refused | PlanStatus::Superseded => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
+            PlanStatus::Held | PlanStatus::Refused | PlanStatus::Superseded | PlanStatus::Proposed => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
         }}</h2></div>
         {jobs}
         {withheld}
+        {plan.prediction.as_ref().map(|prediction| predicted(prediction, plan.outcome.as_ref()))}
+    }
+    .into_any()
+}
+
+/// So many starts, stops and tasks without a host are listed.
+const LISTED: usize = 50;
+
+/// What was predicted when the plan was made, beside what has come of it.
+fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyView {
+    let happened = |value: fn(&PlanOutcomeView) -> String| {
+        outcome.map_or_else(text::nothing, |outcome| {
+            view! { <span class="number">{value(outcome)}</span> }.into_any()
+        })
+    };
+    let seconds = |seconds: u32| format!("{} s", format::count(seconds.into()));
+    let goes_on = prediction.goes_on.then_some(" and more");
+    let tasks = prediction
+        .blocked
+        .iter()
+        .take(LISTED)
+        .map(|blocked| {
+            (
+                "no host",
+                Tone::Bad,
+                blocked.task.to_string(),
+                blocked.reason.clone(),
+            )
+        })
+        .chain(prediction.stops.iter().take(LISTED).map(|stop| {
+            (
+                "stops",
+                Tone::Wait,
+                stop.task.to_string(),
+                format!("on {}: {}", stop.host, stop.reason),
+            )
+        }))
+        .chain(prediction.starts.iter().take(LISTED).map(|start| {
+            (
+                "starts",
+                Tone::Good,
+                start.task.to_string(),
+                format!("on {}", start.host),
+            )
+        }))
+        .map(|(word, tone, task, how)| {
+            view! {
+                <li data-test-predicted=task.clone()>
+                    <span class=format!("action {}", tone.class())>{word}</span>" "
+                    <code>{task.clone()}</code>" "<span class="dim">{text::rich(&how)}</span>
+                </li>
+            }
+        })
+        .collect_view();
+    let parts = prediction
+        .taken
+        .iter()
+        .map(|taken| {
+            view! {
+                <tr>
+                    <th scope="row">{taken.part.clone()}</th>
+                    <td class="right number">{taken.before.cpu.to_string()}</td>
+                    <td class="right number">{taken.after.cpu.to_string()}</td>
+                    <td class="right number">{format::bytes(taken.before.memory.0)}</td>
+                    <td class="right number">{format::bytes(taken.after.memory.0)}</td>
+                    <td class="right number">{format::count(taken.before.containers.into())}</td>
+                    <td class="right number">{format::count(taken.after.containers.into())}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    let has = &prediction.capacity;
+    view! {
+        <div class="section-head"><h2>"Predicted"</h2><span class="dim">"as it looked when the plan was made, launches apart"</span></div>
+        <section class="panel" data-test-prediction>
+            <table class="table compare">
+                <thead><tr>
+                    <th></th><th class="right">"Starts"</th><th class="right">"Stops"</th>
+                    <th class="right">"Without a host"</th><th class="right">"Takes"</th>
+                </tr></thead>
+                <tbody>
+                    <tr>
+                        <th scope="row">"Predicted"</th>
+                        <td class="right number" data-test-predicted-starts>{format::count(prediction.started.into())}</td>
+                        <td class="right number">{format::count(prediction.stopped.into())}</td>
+                        <td class="right number">{format::count(prediction.without_host.into())}</td>
+                        <td class="right number">{seconds(prediction.seconds)}{goes_on}</td>
+                    </tr>
+                    <tr>
+                        <th scope="row">"Happened so far"</th>
+                        <td class="right" data-test-happened-starts>{happened(|outcome| format::count(outcome.started.into()))}</td>
+                        <td class="right">{happened(|outcome| format::count(outcome.stopped.into()))}</td>
+                        <td class="right">{text::nothing()}</td>
+                        <td class="right">{outcome.and_then(|outcome| outcome.seconds).map_or_else(text::nothing, |took| view! { <span class="number">{seconds(took)}</span> }.into_any())}</td>
+                    </tr>
+                    <tr>
+                        <th scope="row">"On the predicted host"</th>
+                        <td class="right">{happened(|outcome| format::count(outcome.as_predicted.into()))}</td>
+                        <td></td><td></td><td></td>
+                    </tr>
+                </tbody>
+            </table>
+            <details class="predicted-tasks">
+                <summary>"Task by task"</summary>
+                <ul class="notes plain">{tasks}</ul>
+            </details>
+            <details class="predicted-tasks">
+                <summary>{format!("What is taken, of {} CPUs and {} of memory", has.cpu, format::bytes(has.memory.0))}</summary>
+                <table class="table compare">
+                    <thead><tr>
+                        <th>"Part"</th><th class="right">"CPU before"</th><th class="right">"after"</th>
+                        <th class="right">"Memory before"</th><th class="right">"after"</th>
+                        <th class="right">"Containers before"</th><th class="right">"after"</th>
+                    </tr></thead>
+                    <tbody>{parts}</tbody>
+                </table>
+            </details>
+        </section>
     }
     .into_any()
 }

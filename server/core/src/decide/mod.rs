@@ -17,7 +17,7 @@ use crate::plan::PlanInput;
 use jiff::Timestamp;
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{CellName, HostId, PlanId, TaskId};
-use muster_schemas::plan::FreezeScope;
+use muster_schemas::plan::{FreezeScope, Prediction};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
 use thiserror::Error;
@@ -90,6 +90,13 @@ pub enum Input {
     },
     /// A revision was read.
     Revision(Box<PlanInput>),
+    /// What a plan will lead to was worked out beside the loop.
+    Predicted {
+        /// The plan.
+        plan: PlanId,
+        /// The prediction.
+        prediction: Box<Prediction>,
+    },
     /// The repository is in trouble.
     Trouble(RepositoryTrouble),
     /// A machine enrols under a name.
@@ -258,6 +265,19 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
             );
         }
         Input::Revision(input) => revision::take_revision(draft, &input),
+        Input::Predicted { plan, prediction } => {
+            // A plan that has left memory, or was predicted already, needs none.
+            let wanted = draft
+                .fleet
+                .plan(&plan)
+                .is_some_and(|entry| entry.prediction.is_none());
+            if wanted {
+                draft.say(
+                    automation("predict"),
+                    Event::PlanPredicted { plan, prediction },
+                );
+            }
+        }
         Input::Trouble(trouble) => revision::take_trouble(draft, trouble),
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,

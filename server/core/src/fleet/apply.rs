@@ -1,13 +1,13 @@
 //! The fold.
 
 use super::{
-    Attempt, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry, PlanWord,
-    RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, job::HISTORY_KEPT,
+    Attempt, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry,
+    PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, job::HISTORY_KEPT,
 };
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
-use muster_schemas::plan::{JobAction, JobChange, Plan, Target};
+use muster_schemas::plan::{JobAction, JobChange, Plan, Prediction, Target, TaskOnHost};
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
 use std::sync::Arc;
 
@@ -84,11 +84,19 @@ impl Fleet {
                     made_at: at,
                     applied_at: None,
                     holds: Vec::new(),
+                    prediction: None,
+                    outcome: PlanOutcome::default(),
                     approvals: Vec::new(),
                     refusal: None,
                 });
                 if self.plans.len() > PLANS_KEPT {
                     self.plans.pop_front();
+                }
+            }
+            Event::PlanPredicted { plan, prediction } => {
+                let prediction = Arc::new((**prediction).clone());
+                if let Some(entry) = self.plan_mut(plan) {
+                    entry.prediction = Some(prediction);
                 }
             }
             Event::PlanHeld { plan, reasons } => {
@@ -193,6 +201,7 @@ impl Fleet {
                         retired: false,
                     },
                 );
+                self.count_start(task, *host, *version, at);
                 if let Some(task) = self.task_mut(task) {
                     task.phase = TaskPhase::Active { attempt: *attempt };
                     task.version = *version;
@@ -301,7 +310,34 @@ impl Fleet {
         attempt.status = Some(status.clone());
     }
 
+    /// Counts a start for the plan that brought the version.
+    fn count_start(&mut self, task: &TaskId, host: HostId, version: u64, at: Timestamp) {
+        let plan = self
+            .jobs
+            .get(&task.job)
+            .and_then(|job| job.versions.get(&version))
+            .map(|version| version.plan.clone());
+        let host = self
+            .hosts
+            .get(&host)
+            .map_or_else(|| host.to_string(), |host| host.name.clone());
+        let Some(entry) = plan.and_then(|plan| self.plan_mut(&plan)) else {
+            return;
+        };
+        let outcome = &mut entry.outcome;
+        outcome.started += 1;
+        outcome.last_at = Some(at);
+        if outcome.starts.len() < Prediction::LISTED {
+            let task = task.clone();
+            outcome.starts.push(TaskOnHost { task, host });
+        }
+    }
+
     fn order_stop(&mut self, order: &StopOrder, at: Timestamp) {
+        if let Some(entry) = order.plan.as_ref().and_then(|plan| self.plan_mut(plan)) {
+            entry.outcome.stopped += 1;
+            entry.outcome.last_at = Some(at);
+        }
         if order.reason.is_automated() {
             let begin = at - SignedDuration::from_secs(STOP_WINDOW_SECS);
             while self.stops.front().is_some_and(|stop| stop.at <= begin) {

@@ -17,7 +17,9 @@ pub use task::{Task, TaskPhase};
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, PlanId, TaskId};
-use muster_schemas::plan::{Diagnostic, FreezeScope, HoldReason, Plan, Revision};
+use muster_schemas::plan::{
+    Diagnostic, FreezeScope, HoldReason, Plan, Prediction, Revision, TaskOnHost,
+};
 use muster_schemas::spec::PolicySpec;
 use muster_schemas::state::{HostResources, TaskState};
 use serde::{Deserialize, Serialize};
@@ -117,12 +119,31 @@ pub struct PlanEntry {
     pub applied_at: Option<Timestamp>,
     /// Why it is held; empty where it is not.
     pub holds: Vec<HoldReason>,
+    /// What it will lead to, as it looked when it was made.
+    #[serde(default)]
+    pub prediction: Option<Arc<Prediction>>,
+    /// What it has led to so far.
+    #[serde(default)]
+    pub outcome: PlanOutcome,
     /// Who approved it.
     #[serde(default)]
     pub approvals: Vec<PlanWord>,
     /// Who refused it.
     #[serde(default)]
     pub refusal: Option<PlanWord>,
+}
+
+/// What a plan has led to so far: what was started for the versions that it brought, and stopped in its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlanOutcome {
+    /// Containers that were started.
+    pub started: u32,
+    /// The first of them with their hosts, at most [`Prediction::LISTED`].
+    pub starts: Vec<TaskOnHost>,
+    /// Containers that were ordered to stop.
+    pub stopped: u32,
+    /// When one was last started or ordered to stop.
+    pub last_at: Option<Timestamp>,
 }
 
 impl PlanEntry {

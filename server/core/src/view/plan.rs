@@ -4,7 +4,10 @@ use super::filter::PlanFilter;
 use super::page::{self, Page};
 use crate::fleet::{Fleet, PlanEntry, PlanWord};
 use crate::guard;
-use muster_schemas::api::{JobChangeView, List, PlanStatus, PlanView, PlanWordView, WithheldView};
+use jiff::Timestamp;
+use muster_schemas::api::{
+    JobChangeView, List, PlanOutcomeView, PlanStatus, PlanView, PlanWordView, WithheldView,
+};
 use muster_schemas::plan::{HoldReason, JobChange, Plan};
 
 /// How a plan stands. One that was made and is neither applied nor held yet counts as held: nothing of it has happened.
@@ -77,6 +80,8 @@ pub fn plan_view_of(entry: &PlanEntry, status: PlanStatus, approvals_required: u
             })
             .collect(),
         policy_changes: plan.policy_changes,
+        prediction: entry.prediction.as_deref().cloned(),
+        outcome: entry.applied_at.map(|applied| outcome(entry, applied)),
         changes: plan.changes.iter().map(change_view).collect(),
         refused: plan.refused.clone(),
         starts: plan.starts,
@@ -88,6 +93,28 @@ pub fn plan_view_of(entry: &PlanEntry, status: PlanStatus, approvals_required: u
         running: plan.running,
         made_at: entry.made_at,
         applied_at: entry.applied_at,
+    }
+}
+
+fn outcome(entry: &PlanEntry, applied: Timestamp) -> PlanOutcomeView {
+    let outcome = &entry.outcome;
+    let mut starts: Vec<_> = outcome.starts.iter().collect();
+    starts.sort_unstable();
+    let mut as_predicted = 0;
+    // A task can start more than once; each start makes one prediction true.
+    for predicted in entry.prediction.iter().flat_map(|known| &known.starts) {
+        if let Ok(place) = starts.binary_search(&predicted) {
+            starts.remove(place);
+            as_predicted += 1;
+        }
+    }
+    PlanOutcomeView {
+        started: outcome.started,
+        as_predicted,
+        stopped: outcome.stopped,
+        seconds: outcome
+            .last_at
+            .and_then(|last| u32::try_from(last.duration_since(applied).as_secs()).ok()),
     }
 }
 

@@ -1,15 +1,16 @@
 //! Plans.
 
-use super::{Id, Refused};
+use super::{Id, JsonBody, Refused};
+use crate::api::auth::Caller;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
 use crate::api::state::{ApiState, EventQuery};
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use muster_core::fleet::Fleet;
 use muster_core::guard::policy;
 use muster_core::view::{PlanFilter, plan_status, plan_view, plan_view_of, plans};
-use muster_schemas::api::{List, PlanStatus, PlanView, Problem};
+use muster_schemas::api::{List, PlanPreview, PlanRequest, PlanStatus, PlanView, Problem};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::PlanId;
 
@@ -71,6 +72,7 @@ pub async fn get_plan(
             plan: Some(id.to_string()),
             kinds: [
                 "plan_made",
+                "plan_predicted",
                 "plan_held",
                 "plan_approved",
                 "plan_refused",
@@ -94,6 +96,35 @@ pub async fn get_plan(
     })
 }
 
+/// Works out a plan without doing any of it.
+#[utoipa::path(
+    post, path = "/api/v1/plan", tag = "plans", operation_id = "preview_plan",
+    description = "Works out the plan for a revision, or for files that are sent along, against the fleet as it is now: what would change, whether the guard would hold it, and what it would lead to. Nothing is written and nothing is done.",
+    request_body = PlanRequest,
+    responses(
+        (status = 200, description = "The plan", body = PlanPreview),
+        Refused,
+        (status = 404, description = "There is no such revision", body = Problem),
+        (status = 413, description = "The files are too large", body = Problem),
+        (status = 503, description = "The repository cannot be read", body = Problem),
+    ),
+)]
+pub async fn preview_plan(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<PlanRequest>,
+) -> Result<Json<PlanPreview>, Failure> {
+    if request.revision.is_some() && request.files.is_some() {
+        return Err(Failure::bad_request(
+            "bad-body",
+            "`revision` and `files` are both there",
+            "send one of them",
+        ));
+    }
+    let preview = state.cell.preview(request, caller.name).await?;
+    Ok(Json(preview))
+}
+
 /// A plan from its records, newest first. It has left memory, so later plans took its place.
 fn from_journal(records: &[Record], approvals_required: u32) -> Option<PlanView> {
     // Of a plan that was made more than once, the last time.
@@ -112,7 +143,14 @@ fn from_journal(records: &[Record], approvals_required: u32) -> Option<PlanView>
     let entry = fleet.plans.back()?;
     let status = match plan_status(&fleet, entry) {
         PlanStatus::Held => PlanStatus::Superseded,
-        status @ (PlanStatus::Applied | PlanStatus::Refused | PlanStatus::Superseded) => status,
+        status @ (PlanStatus::Applied
+        | PlanStatus::Refused
+        | PlanStatus::Superseded
+        | PlanStatus::Proposed) => status,
     };
-    Some(plan_view_of(entry, status, approvals_required))
+    Some(PlanView {
+        // What came of it stands in events of many kinds; these records do not say it.
+        outcome: None,
+        ..plan_view_of(entry, status, approvals_required)
+    })
 }

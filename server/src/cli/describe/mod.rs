@@ -6,6 +6,7 @@ mod plan;
 mod sheet;
 mod task;
 
+pub(super) use plan::sheet as plan_sheet;
 pub(super) use sheet::Sheet;
 
 use crate::cli::client::{Client, Query};

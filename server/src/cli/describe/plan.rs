@@ -7,8 +7,9 @@ use crate::cli::table::Tone;
 use crate::cli::time::with_age;
 use jiff::Timestamp;
 use muster_schemas::api::{JobChangeView, PlanView};
+use muster_schemas::plan::Prediction;
 
-pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String {
+pub(in crate::cli) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String {
     let mut sheet = Sheet::new(screen.color);
     sheet.field("Plan", &plan.id);
     let (status, tone) = rows::plan_status(plan.status);
@@ -76,11 +77,72 @@ pub(super) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) -> String 
             sheet.line(&format!("  because {}", withheld.reason), Tone::Busy);
         }
     }
+    if let Some(prediction) = &plan.prediction {
+        predicted(&mut sheet, plan, prediction);
+    }
     if !plan.refused.is_empty() {
         sheet.section("Refused documents: their jobs stay as they are");
         sheet.diagnostics(&plan.refused);
     }
     sheet.finish()
+}
+
+/// So many starts, stops and tasks without a host are listed; the console and `-o json` have more.
+const LINES: usize = 12;
+
+fn predicted(sheet: &mut Sheet, plan: &PlanView, prediction: &Prediction) {
+    let goes_on = if prediction.goes_on {
+        ", and more after that"
+    } else {
+        ""
+    };
+    sheet.section("Predicted");
+    sheet.line(
+        &format!(
+            "{} starts, {} stops, within {} s{goes_on}, launches apart",
+            prediction.started, prediction.stopped, prediction.seconds
+        ),
+        Tone::Plain,
+    );
+    if let Some(outcome) = &plan.outcome {
+        let seconds = outcome
+            .seconds
+            .map_or(String::new(), |seconds| format!(", within {seconds} s"));
+        sheet.line(
+            &format!(
+                "so far {} starts, {} of them on the predicted host, and {} stops{seconds}",
+                outcome.started, outcome.as_predicted, outcome.stopped
+            ),
+            Tone::Plain,
+        );
+    }
+    for blocked in prediction.blocked.iter().take(LINES) {
+        sheet.line(
+            &format!("{} finds no host: {}", blocked.task, blocked.reason),
+            Tone::Bad,
+        );
+    }
+    for stop in prediction.stops.iter().take(LINES) {
+        sheet.line(
+            &format!("{} stops on {}: {}", stop.task, stop.host, stop.reason),
+            Tone::Plain,
+        );
+    }
+    for start in prediction.starts.iter().take(LINES) {
+        sheet.line(
+            &format!("{} starts on {}", start.task, start.host),
+            Tone::Plain,
+        );
+    }
+    let listed = [
+        prediction.blocked.len(),
+        prediction.stops.len(),
+        prediction.starts.len(),
+    ];
+    let more: usize = listed.iter().map(|count| count.saturating_sub(LINES)).sum();
+    if more > 0 {
+        sheet.line(&format!("… and {more} more"), Tone::Plain);
+    }
 }
 
 fn changes<'a>(sheet: &mut Sheet, changes: impl Iterator<Item = &'a JobChangeView>) {

@@ -1,0 +1,110 @@
+//! A plan that is only worked out: what it would change and lead to, without a word to anybody.
+
+use super::handle::ControlHandle;
+use super::revisions::prepare;
+use crate::api::state::PreviewFault;
+use crate::git::{ReadAtError, Reading, Remote, read, read_at};
+use jiff::Timestamp;
+use muster_core::describe::plan_markdown;
+use muster_core::fleet::{Fleet, PlanEntry, PlanOutcome};
+use muster_core::guard;
+use muster_core::plan::{PlanInput, plan};
+use muster_core::predict::predict;
+use muster_core::specs::SpecFile;
+use muster_core::view::plan_view_of;
+use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::CommitId;
+use muster_schemas::plan::Revision;
+use std::sync::Arc;
+
+/// Works out the plan that is asked for.
+pub(super) async fn preview(
+    control: &ControlHandle,
+    remote: &Remote,
+    request: PlanRequest,
+    by: String,
+) -> Result<PlanPreview, PreviewFault> {
+    let reading = match request {
+        PlanRequest {
+            files: Some(files), ..
+        } => working_tree(files, by),
+        PlanRequest { revision, .. } => {
+            let remote = remote.clone();
+            in_thread(move || match revision {
+                Some(revision) => read_at(&remote, &revision).map_err(|error| match error {
+                    ReadAtError::NoRevision { .. } => PreviewFault::NotFound(error.to_string()),
+                    ReadAtError::Trouble(trouble) => unreadable(&trouble),
+                }),
+                None => read(&remote, None).map_err(|trouble| unreadable(&trouble)),
+            })
+            .await??
+        }
+    };
+    let Some((input, _)) = prepare(control, &reading).await else {
+        return Err(PreviewFault::Failed(
+            "the documents could not be checked; the control plane's log says more".to_owned(),
+        ));
+    };
+    let fleet = control.read(Clone::clone);
+    in_thread(move || work_out(&fleet, &input)).await
+}
+
+fn unreadable(trouble: &RepositoryTrouble) -> PreviewFault {
+    PreviewFault::Failed(trouble.to_string())
+}
+
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PreviewFault> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| PreviewFault::Failed(error.to_string()))
+}
+
+fn working_tree(files: Vec<PlanFile>, by: String) -> Reading {
+    Reading {
+        revision: Revision {
+            commit: CommitId::from("working-tree"),
+            author: by,
+            subject: "what is not committed yet".to_owned(),
+            committed_at: Timestamp::now(),
+        },
+        files: files
+            .into_iter()
+            .map(|file| SpecFile {
+                path: file.path,
+                bytes: file.content.into_bytes(),
+            })
+            .collect(),
+        diagnostics: Vec::new(),
+    }
+}
+
+fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
+    let now = Timestamp::now();
+    let plan = plan(fleet, input, now);
+    let holds = guard::check(fleet, &plan, now);
+    let prediction = predict(fleet, &plan, now);
+    let changes = !plan.changes.is_empty() || plan.policy_changes;
+    let would_be_held = !holds.is_empty();
+    let entry = PlanEntry {
+        plan: Arc::new(plan),
+        made_at: now,
+        applied_at: None,
+        holds,
+        prediction: Some(Arc::new(prediction)),
+        outcome: PlanOutcome::default(),
+        approvals: Vec::new(),
+        refusal: None,
+    };
+    let required = guard::policy(fleet).approvals.required;
+    let plan = plan_view_of(&entry, PlanStatus::Proposed, required);
+    let markdown = plan_markdown(&plan);
+    PlanPreview {
+        plan,
+        changes,
+        would_be_held,
+        markdown,
+    }
+}
