@@ -194,6 +194,8 @@ pub enum JobStatus {
     CrashLoop,
     /// At least one of its tasks fits on no host.
     Blocked,
+    /// It was pruned, and runs on until its grace is over.
+    Tombstone,
     /// It is being stopped.
     Stopping,
     /// A batch job of which every task succeeded.

@@ -146,6 +146,12 @@ pub enum Event {
         reason: String,
     },
 
+    /// The grace of a pruned job is over: its tasks are stopped from here on.
+    GraceEnded {
+        /// The job.
+        job: JobId,
+    },
+
     /// A task of a job came to be, queued.
     TaskCreated {
         /// The task.

@@ -134,15 +134,21 @@ pub enum JobAction {
         /// Where it stands from here on.
         source: DocumentRef,
     },
-    /// Its document was removed and the policy prunes: its tasks are stopped.
+    /// Its document was removed and the policy prunes: its tasks are stopped once the policy's grace is over.
     Prune {
         /// Where its document stood.
         source: DocumentRef,
+        /// The commit that removed it, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        removed_by: Option<Revision>,
     },
     /// Its document was removed and the policy does not prune: it runs on, and is shown as undeclared.
     Undeclare {
         /// Where its document stood.
         source: DocumentRef,
+        /// The commit that removed it, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        removed_by: Option<Revision>,
     },
     /// Its document is back, as it was.
     Redeclare {

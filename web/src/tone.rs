@@ -79,6 +79,7 @@ pub fn job(job: &JobView) -> Look {
         JobStatus::Degraded => look("degraded", Shape::Half, Tone::Wait),
         JobStatus::CrashLoop => look("crash loop", Shape::Warning, Tone::Bad),
         JobStatus::Blocked => look("blocked", Shape::Barred, Tone::Bad),
+        JobStatus::Tombstone => look("tombstone", Shape::Half, Tone::Wait),
         JobStatus::Stopping => look("stopping", Shape::Square, Tone::Busy),
         JobStatus::Succeeded => look("succeeded", Shape::Check, Tone::Quiet),
         JobStatus::Failed => look("failed", Shape::Cross, Tone::Bad),

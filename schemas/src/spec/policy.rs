@@ -17,6 +17,13 @@ pub struct PolicySpec {
     /// shown as undeclared.
     #[serde(default)]
     pub prune: bool,
+    /// For so long a pruned job runs on before it is stopped, so that a commit that puts its document back keeps its
+    /// containers; at most 30 days.
+    #[serde(
+        default = "PolicySpec::default_prune_grace",
+        skip_serializing_if = "PolicySpec::is_default_prune_grace"
+    )]
+    pub prune_grace: Millis,
     /// How much automation may stop in the whole cell.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
@@ -41,6 +48,14 @@ pub struct PolicySpec {
 }
 
 impl PolicySpec {
+    fn default_prune_grace() -> Millis {
+        Millis::secs(600)
+    }
+
+    fn is_default_prune_grace(grace: &Millis) -> bool {
+        *grace == Self::default_prune_grace()
+    }
+
     /// The policy that holds where there is none.
     pub fn built_in() -> Self {
         Self::named("built-in")
@@ -51,6 +66,7 @@ impl PolicySpec {
         Self {
             name: name.to_owned(),
             prune: false,
+            prune_grace: Self::default_prune_grace(),
             limits: Limits::default(),
             apps: BTreeMap::new(),
             tiers: Tiers::default(),

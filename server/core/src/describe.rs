@@ -92,6 +92,10 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::PlanRefused { plan, .. } => Subjects::of("plan_refused").plan(plan),
         Event::Frozen { scope, .. } => Subjects::of("frozen").scope(scope),
         Event::Resumed { scope, .. } => Subjects::of("resumed").scope(scope),
+        Event::GraceEnded { job } => Subjects {
+            job: Some(job.to_string()),
+            ..Subjects::of("grace_ended")
+        },
         Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
         Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
         Event::TaskBlocked { task, .. } => Subjects::of("task_blocked").task(task),
@@ -153,6 +157,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }
         | Event::Resumed { .. }
+        | Event::GraceEnded { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }
@@ -240,6 +245,9 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::Resumed { scope, reason } => {
             format!("{scope} was resumed by {}: {reason}", record.actor)
         }
+        Event::GraceEnded { job } => format!(
+            "the grace of job {job} is over: its document was removed, and its tasks are stopped"
+        ),
         Event::TaskCreated { task, version, run } => match run {
             0 => format!("task {task} came to be, for version {version}"),
             run => format!("task {task} came to be, for version {version} in run {run}"),

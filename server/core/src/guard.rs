@@ -224,22 +224,28 @@ pub enum StopRefusal {
     PartBudgetSpent(LimitScope),
 }
 
+/// The freeze that keeps automation from taking anything of a job away, if there is one.
+pub fn frozen_by(fleet: &Fleet, job: &Job, now: Timestamp) -> Option<StopRefusal> {
+    if let Some(freeze) = fleet.freeze(&FreezeScope::Cell, now) {
+        return Some(StopRefusal::Frozen(frozen(freeze)));
+    }
+    if let Some(reason) = withhold(fleet, &job.id, None, now) {
+        return Some(StopRefusal::Frozen(reason));
+    }
+    let policy = fleet.policy.as_ref()?;
+    policy.freeze.clone().map(StopRefusal::FrozenByPolicy)
+}
+
 /// Whether automation may stop one container of a job now.
 ///
 /// # Errors
 ///
 /// Why it may not.
 pub fn may_stop(fleet: &Fleet, job: &Job, now: Timestamp) -> Result<(), StopRefusal> {
-    if let Some(freeze) = fleet.freeze(&FreezeScope::Cell, now) {
-        return Err(StopRefusal::Frozen(frozen(freeze)));
-    }
-    if let Some(reason) = withhold(fleet, &job.id, None, now) {
-        return Err(StopRefusal::Frozen(reason));
+    if let Some(refusal) = frozen_by(fleet, job, now) {
+        return Err(refusal);
     }
     let policy = policy(fleet);
-    if let Some(reason) = &policy.freeze {
-        return Err(StopRefusal::FrozenByPolicy(reason.clone()));
-    }
     if stop_budget(fleet, now).left == 0 {
         return Err(StopRefusal::BudgetSpent);
     }
@@ -262,7 +268,7 @@ pub fn may_stop(fleet: &Fleet, job: &Job, now: Timestamp) -> Result<(), StopRefu
     Ok(())
 }
 
-/// The next time at which a held plan is to be looked at again, and freezes end, if nothing comes in before.
+/// The next time at which a held plan is to be looked at again, or a freeze or the grace of a pruned job ends, if nothing comes in before.
 pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
     let held = fleet
         .held_plan()
@@ -276,5 +282,13 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             | HoldReason::PolicyChanges => None,
         });
     let freezes = fleet.freezes.iter().filter_map(|freeze| freeze.until);
-    held.chain(freezes).filter(|due| *due > now).min()
+    let graces = fleet
+        .jobs
+        .values()
+        .filter_map(|job| job.tombstone.as_ref())
+        .map(|tombstone| tombstone.until);
+    held.chain(freezes)
+        .chain(graces)
+        .filter(|due| *due > now)
+        .min()
 }

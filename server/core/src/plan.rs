@@ -24,6 +24,8 @@ pub struct PlanInput {
     pub documents: Documents,
     /// For each image reference of a job that is new or whose reference changed: its digest reference, or why there is none.
     pub images: BTreeMap<String, Result<String, String>>,
+    /// The commits that removed files since the applied revision, by the files' paths, as far as they are known.
+    pub removed_by: BTreeMap<String, Revision>,
 }
 
 /// The image references that have to be resolved before a plan for these documents can be made: those that no job has
@@ -93,20 +95,28 @@ pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
         {
             continue;
         }
+        let removed_by = input.removed_by.get(&job.source.path).cloned();
         if prune {
-            changes.push(prune_change(job));
-        } else if job.declared {
+            // A tombstone has been decided on already.
+            if job.tombstone.is_none() {
+                changes.push(prune_change(job, removed_by));
+            }
+        } else if job.declared || job.tombstone.is_some() {
             changes.push(JobChange {
                 job: job.id.clone(),
-                action: JobAction::Undeclare { source: job.source.clone() },
+                notes: {
+                    let mut notes = vec![
+                        "its document was removed; it runs on, since the policy does not say `prune: true`".to_owned(),
+                    ];
+                    notes.extend(removed_by.as_ref().map(removal));
+                    notes
+                },
+                action: JobAction::Undeclare { source: job.source.clone(), removed_by },
                 fields: Vec::new(),
                 starts: 0,
                 stops: 0,
                 replaces: 0,
                 takes_away: 0,
-                notes: vec![
-                    "its document was removed; it runs on, since the policy does not say `prune: true`".to_owned(),
-                ],
             });
         }
     }
@@ -166,7 +176,7 @@ fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
                 &target.source,
             )),
         },
-        JobAction::Prune { .. } => job.map(prune_change),
+        JobAction::Prune { removed_by, .. } => job.map(|job| prune_change(job, removed_by.clone())),
         JobAction::Move { .. } | JobAction::Undeclare { .. } | JobAction::Redeclare { .. } => {
             job.map(|_| change.clone())
         }
@@ -232,19 +242,28 @@ fn finish(fleet: &Fleet, draft: Draft) -> Plan {
     plan
 }
 
-fn prune_change(job: &Job) -> JobChange {
+/// Who removed a document, for people.
+fn removal(by: &Revision) -> String {
+    format!(
+        "its file was removed by commit {} of {}: {}",
+        by.commit, by.author, by.subject
+    )
+}
+
+fn prune_change(job: &Job, removed_by: Option<Revision>) -> JobChange {
     let active = active_tasks(job);
     JobChange {
         job: job.id.clone(),
+        notes: removed_by.as_ref().map(removal).into_iter().collect(),
         action: JobAction::Prune {
             source: job.source.clone(),
+            removed_by,
         },
         fields: Vec::new(),
         starts: 0,
         stops: active,
         replaces: 0,
         takes_away: active,
-        notes: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ const ENOUGH: u32 = 12;
 fn pruning() -> PolicySpec {
     PolicySpec {
         prune: true,
+        prune_grace: muster_schemas::spec::Millis(0),
         ..PolicySpec::named("default")
     }
 }
@@ -534,4 +535,77 @@ fn what_needed_a_human_goes_on_needing_one() {
     assert_eq!(now, []);
     assert_eq!(held(&world), plan);
     assert_eq!(world.stops(), 0);
+}
+
+/// A policy that prunes after ten minutes.
+fn pruning_after_a_grace() -> PolicySpec {
+    PolicySpec {
+        prune: true,
+        prune_grace: Millis::secs(600),
+        ..PolicySpec::named("default")
+    }
+}
+
+fn few_jobs() -> Vec<JobSpec> {
+    vec![service("kept", 1), service("web", 3)]
+}
+
+#[test]
+fn a_pruned_job_that_is_back_within_its_grace_has_the_same_containers() {
+    let mut world = World::new(2);
+    world.commit(few_jobs(), Some(pruning_after_a_grace()));
+    world.pass(ENOUGH);
+    let before = world.living("web");
+    let attempts: Vec<_> = world.running.keys().copied().collect();
+    world.commit(vec![service("kept", 1)], Some(pruning_after_a_grace()));
+    world.pass(590);
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(!job.declared && job.tombstone.is_some());
+    assert_eq!(world.living("web"), before);
+    // A tombstone is left as it is: what dies in it is not replaced.
+    world.commit(few_jobs(), Some(pruning_after_a_grace()));
+    world.pass(900);
+    assert_eq!(world.stops(), 0);
+    let now: Vec<_> = world.running.keys().copied().collect();
+    assert_eq!(attempts, now, "the same containers");
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(job.declared && job.tombstone.is_none());
+}
+
+#[test]
+fn a_pruned_job_is_stopped_when_its_grace_is_over_and_not_before() {
+    let mut world = World::new(2);
+    world.commit(few_jobs(), Some(pruning_after_a_grace()));
+    world.pass(ENOUGH);
+    world.commit(vec![service("kept", 1)], Some(pruning_after_a_grace()));
+    let plan = world.fleet.plans.back().unwrap().plan.clone();
+    world.pass(595);
+    assert_eq!(world.stops(), 0);
+    world.pass(60);
+    assert_eq!((world.stops(), world.healthy("web")), (3, 0));
+    assert_eq!(world.healthy("kept"), 1);
+    // Each stop names the plan that pruned it.
+    let plans = world.events(|event| match event {
+        Event::StopOrdered { order } => Some(order.plan.clone()),
+        _ => None,
+    });
+    assert!(plans.iter().all(|found| found.as_ref() == Some(&plan.id)));
+}
+
+#[test]
+fn a_freeze_keeps_a_grace_from_ending_and_a_policy_that_no_longer_prunes_ends_it() {
+    let mut world = World::new(2);
+    world.commit(few_jobs(), Some(pruning_after_a_grace()));
+    world.pass(ENOUGH);
+    world.commit(vec![service("kept", 1)], Some(pruning_after_a_grace()));
+    world.pass(300);
+    freeze(&mut world, FreezeScope::Job { job: "web".into() }, None).unwrap();
+    world.pass(900);
+    assert_eq!((world.stops(), world.healthy("web")), (0, 3));
+    world.commit(vec![service("kept", 1)], Some(PolicySpec::named("default")));
+    resume(&mut world, FreezeScope::Job { job: "web".into() }).unwrap();
+    world.pass(900);
+    assert_eq!((world.stops(), world.healthy("web")), (0, 3));
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(!job.declared && job.tombstone.is_none());
 }

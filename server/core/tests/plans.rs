@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 fn prune(prune: bool) -> Option<PolicySpec> {
     Some(PolicySpec {
         prune,
+        prune_grace: muster_schemas::spec::Millis(0),
         ..PolicySpec::named("default")
     })
 }

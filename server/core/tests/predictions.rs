@@ -26,6 +26,7 @@ fn commit(
         jobs,
         Some(PolicySpec {
             prune,
+            prune_grace: muster_schemas::spec::Millis(0),
             ..PolicySpec::named("default")
         }),
     );

@@ -128,6 +128,7 @@ fn play(world: &mut World, step: Step) {
         Step::Commit(jobs, prune) => {
             let policy = PolicySpec {
                 prune,
+                prune_grace: muster_schemas::spec::Millis(0),
                 ..PolicySpec::named("default")
             };
             world.commit(jobs, Some(policy));

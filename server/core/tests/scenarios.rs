@@ -16,6 +16,7 @@ use muster_schemas::state::{
 fn prune() -> Option<PolicySpec> {
     Some(PolicySpec {
         prune: true,
+        prune_grace: muster_schemas::spec::Millis(0),
         ..PolicySpec::named("default")
     })
 }
@@ -285,6 +286,7 @@ fn a_renamed_file_keeps_its_containers() {
         revision,
         documents,
         images: Default::default(),
+        removed_by: Default::default(),
     };
     world
         .give(muster_core::decide::Input::Revision(Box::new(input)))

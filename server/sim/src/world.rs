@@ -297,6 +297,7 @@ impl World {
         }
         let policy = PolicySpec {
             prune: self.prune,
+            prune_grace: muster_schemas::spec::Millis(0),
             ..PolicySpec::named("default")
         };
         documents.specs.push(Located {
@@ -326,6 +327,7 @@ impl World {
             revision,
             documents,
             images,
+            removed_by: Default::default(),
         }))]);
     }
 
@@ -346,6 +348,7 @@ impl World {
                 revision,
                 documents: Documents::default(),
                 images: BTreeMap::new(),
+                removed_by: Default::default(),
             };
             self.give(vec![Input::Revision(Box::new(input))]);
         }

@@ -349,6 +349,7 @@ pub(super) fn job_status(status: JobStatus) -> (&'static str, Tone) {
         JobStatus::Degraded => ("degraded", Tone::Bad),
         JobStatus::CrashLoop => ("crash loop", Tone::Bad),
         JobStatus::Blocked => ("blocked", Tone::Bad),
+        JobStatus::Tombstone => ("tombstone", Tone::Bad),
         JobStatus::Stopping => ("stopping", Tone::Busy),
         JobStatus::Succeeded => ("succeeded", Tone::Good),
         JobStatus::Failed => ("failed", Tone::Bad),

@@ -16,6 +16,7 @@ use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::Revision;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Works out the plan that is asked for.
@@ -78,6 +79,7 @@ fn working_tree(files: Vec<PlanFile>, by: String) -> Reading {
             })
             .collect(),
         diagnostics: Vec::new(),
+        removed_by: BTreeMap::new(),
     }
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn prepare(
             revision: reading.revision.clone(),
             documents,
             images,
+            removed_by: reading.removed_by.clone(),
         },
         all_resolved,
     ))

@@ -245,6 +245,7 @@ fn revision() -> PlanInput {
         },
         documents,
         images: BTreeMap::from([(IMAGE.to_owned(), Ok(digest))]),
+        removed_by: BTreeMap::new(),
     }
 }
 

@@ -9,16 +9,17 @@
 mod entries;
 mod poller;
 mod remote;
+mod removals;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
 pub use poller::Poller;
 
 use git2::{Oid, Repository};
-use jiff::Timestamp;
 use muster_core::specs::SpecFile;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::{Diagnostic, Revision};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Where the specs come from.
@@ -44,6 +45,8 @@ pub struct Reading {
     /// Entries that were not read. One may be a directory (a submodule, a symbolic link, one that is nested too deep or has a
     /// name that no path may have): then it stands for every document below it.
     pub diagnostics: Vec<Diagnostic>,
+    /// The commits that removed spec files since the applied revision, by path, as far as they are found.
+    pub removed_by: BTreeMap<String, Revision>,
 }
 
 /// Reads the head of the followed branch. It blocks, for as long as a fetch takes.
@@ -56,7 +59,7 @@ pub struct Reading {
 pub fn read(remote: &Remote, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
     let head = head(remote)?;
     head.check_descends_from(applied)?;
-    head.reading()
+    head.reading(applied)
 }
 
 /// Reads any revision: a commit, or what names one in git's way (`main~1`, a branch, a tag). It blocks, for as long as a fetch
@@ -75,7 +78,7 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })?;
-    Ok(found.reading()?)
+    Ok(found.reading(None)?)
 }
 
 /// Why a revision that somebody named cannot be read.
@@ -148,30 +151,19 @@ impl Head {
     }
 
     /// Reads the revision and its files.
-    pub(crate) fn reading(&self) -> Result<Reading, RepositoryTrouble> {
+    pub(crate) fn reading(&self, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
         let commit = self
             .repository
             .find_commit(self.commit)
             .map_err(|error| self.unreadable(error.message().to_owned()))?;
-        let author = commit.author();
-        let revision = Revision {
-            commit: self.commit(),
-            author: format!(
-                "{} <{}>",
-                readable(author.name_bytes()),
-                readable(author.email_bytes())
-            ),
-            subject: readable(commit.summary_bytes().unwrap_or_default()),
-            // A commit can claim any time at all; one beyond what a timestamp holds is as good as none.
-            committed_at: Timestamp::from_second(commit.time().seconds())
-                .unwrap_or(Timestamp::UNIX_EPOCH),
-        };
+        let revision = removals::revision(&commit);
         let (files, diagnostics) = entries::read(&self.repository, commit.tree_id())
             .map_err(|message| self.unreadable(message))?;
         Ok(Reading {
             revision,
             files,
             diagnostics,
+            removed_by: removals::removals(&self.repository, self.commit, applied),
         })
     }
 

@@ -128,7 +128,7 @@ fn look(
         return Ok(None);
     }
     head.check_descends_from(applied)?;
-    head.reading().map(Some)
+    head.reading(applied).map(Some)
 }
 
 /// The interval, up to a fifth shorter or longer; `random` is from 0 to 1.

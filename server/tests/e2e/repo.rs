@@ -60,6 +60,12 @@ impl Repo {
         std::fs::rename(self.clone.join(from), to).unwrap();
     }
 
+    /// Pushes what is committed.
+    #[track_caller]
+    pub fn push_head(&self) {
+        self.git(&["push", "-q", "origin", "main"]);
+    }
+
     /// Commits all that changed and pushes it; answers the commit.
     #[track_caller]
     pub fn push(&self, message: &str) -> String {

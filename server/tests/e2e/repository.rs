@@ -3,7 +3,7 @@
 use super::poll::{eventually, secs, so, throughout};
 use super::specs::{Service, policy};
 use super::stack::Stack;
-use muster_schemas::api::{CommandAnswer, PlanStatus};
+use muster_schemas::api::{CommandAnswer, JobStatus, PlanStatus};
 use std::time::Duration;
 
 /// So long nothing may happen: several polls of the repository, and several rounds of the control loop.
@@ -285,4 +285,70 @@ fn a_held_plan_goes_ahead_by_a_persons_word_and_no_other_way() {
     let plan = stack.api.plans().unwrap().remove(0);
     assert_eq!((plan.id, plan.status), (approved, PlanStatus::Applied));
     assert_eq!(plan.approvals.len(), 1, "{:?}", plan.approvals);
+}
+
+#[test]
+fn a_pruned_job_names_the_commit_that_removed_it_and_is_back_with_the_same_containers() {
+    let stack = Stack::start();
+    let (web, kept) = (Service::new("web", 2), Service::new("kept", 1));
+    let graceful =
+        |grace: &str| policy(true).replace("pruneGrace: 0s", &format!("pruneGrace: {grace}"));
+    stack.repo.write("policy.yaml", &graceful("1h"));
+    stack.repo.write(&kept.file(), &kept.yaml());
+    stack.push(&web, "Add web and kept");
+    stack.wait_until_settled(&web, 1);
+    stack.wait_until_settled(&kept, 1);
+    let running = stack.running();
+
+    // Two commits in one push: it is the first of them that removed it.
+    stack.repo.remove(&web.file());
+    stack.repo.git(&["add", "--all"]);
+    stack
+        .repo
+        .git(&["commit", "-q", "-m", "Nobody needs web any more"]);
+    let culprit = stack.repo.git(&["rev-parse", "HEAD"]);
+    stack.repo.write("notes.yaml", "");
+    stack.repo.push("Something else");
+    let job = eventually(secs(20), "web is a tombstone", || {
+        let job = stack.api.job("web")?;
+        so(job.status == JobStatus::Tombstone, || format!("{job:?}"))?;
+        Ok(job)
+    });
+    assert!(
+        job.reason.contains(&culprit[..12]) && job.reason.contains("run on until"),
+        "{}",
+        job.reason
+    );
+    alert(&stack, "tombstone");
+    let plan = stack.api.plans().unwrap().remove(0);
+    let change = plan.changes.iter().find(|change| change.job == "web");
+    let notes = &change.unwrap().notes;
+    assert!(
+        notes[0].contains(&culprit) && notes[0].contains("Nobody needs web any more"),
+        "{notes:?}"
+    );
+    all_runs_on(&stack, &running);
+
+    // Taken back within the grace, the same containers serve on.
+    stack.repo.git(&["revert", "--no-edit", &culprit]);
+    stack.repo.push_head();
+    eventually(secs(20), "web is back", || {
+        let job = stack.api.job("web")?;
+        so(job.status == JobStatus::Running && job.declared, || {
+            format!("{job:?}")
+        })
+    });
+    all_runs_on(&stack, &running);
+    assert_eq!(stack.api.events("kind=stop_ordered").unwrap(), []);
+
+    // A grace that is over stops it, and nothing else.
+    stack.repo.write("policy.yaml", &graceful("3s"));
+    stack.repo.remove(&web.file());
+    stack.repo.push("Remove web for good");
+    eventually(secs(30), "only kept runs", || {
+        let now = stack.running();
+        so(now.len() == 1 && now.is_subset(&running), || {
+            format!("{now:?}")
+        })
+    });
 }

@@ -134,6 +134,7 @@ service:
     )
 }
 
+/// A policy that prunes at once, or not at all.
 pub fn policy(prune: bool) -> String {
-    format!("apiVersion: muster/v1\nkind: Policy\nname: default\nprune: {prune}\n")
+    format!("apiVersion: muster/v1\nkind: Policy\nname: default\nprune: {prune}\npruneGrace: 0s\n")
 }

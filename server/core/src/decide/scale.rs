@@ -81,10 +81,13 @@ pub(super) fn order_automated_stop(
 
 /// Brings each job nearer to what it asks for.
 pub(super) fn follow_jobs(draft: &mut Draft<'_>) {
+    end_graces(draft);
     let jobs: Vec<(JobId, JobKind)> = draft
         .fleet
         .jobs
         .values()
+        // A tombstone is left as it is: it may come back.
+        .filter(|job| job.tombstone.is_none())
         .map(|job| (job.id.clone(), job.spec().kind()))
         .collect();
     for (job, kind) in jobs {
@@ -93,6 +96,25 @@ pub(super) fn follow_jobs(draft: &mut Draft<'_>) {
             JobKind::Service => follow_service(draft, &job),
             JobKind::Batch => follow_batch(draft, &job),
         }
+    }
+}
+
+/// Pruned jobs whose grace is over are stopped from here on, unless they are frozen.
+fn end_graces(draft: &mut Draft<'_>) {
+    let over: Vec<JobId> = draft
+        .fleet
+        .jobs
+        .values()
+        .filter(|job| {
+            job.tombstone
+                .as_ref()
+                .is_some_and(|tombstone| tombstone.until <= draft.now)
+        })
+        .filter(|job| guard::frozen_by(draft.fleet, job, draft.now).is_none())
+        .map(|job| job.id.clone())
+        .collect();
+    for job in over {
+        draft.say(automation("scale"), Event::GraceEnded { job });
     }
 }
 

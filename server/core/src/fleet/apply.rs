@@ -2,7 +2,8 @@
 
 use super::{
     Attempt, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry,
-    PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, job::HISTORY_KEPT,
+    PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, Tombstone,
+    job::HISTORY_KEPT,
 };
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::{Event, Record};
@@ -149,6 +150,12 @@ impl Fleet {
             }
             Event::PlanApplied { plan } => self.apply_plan(plan, at),
 
+            Event::GraceEnded { job } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.tombstone = None;
+                    job.pruned = true;
+                }
+            }
             Event::TaskCreated { task, version, run } => self.create_task(task, *version, *run, at),
             Event::TaskQueued {
                 task,
@@ -429,6 +436,7 @@ impl Fleet {
                         source: target.source.clone(),
                         declared: true,
                         pruned: false,
+                        tombstone: None,
                         run: u32::from(target.spec.batch.is_some()),
                         created_at: at,
                         updated_at: at,
@@ -448,17 +456,37 @@ impl Fleet {
                     job.source = source.clone();
                     job.declared = true;
                     job.pruned = false;
+                    job.tombstone = None;
                 }
             }
-            JobAction::Prune { source: _ } => {
+            JobAction::Prune {
+                source: _,
+                removed_by,
+            } => {
+                // Whoever prunes has a policy that says so.
+                let grace = plan
+                    .policy
+                    .as_ref()
+                    .map_or(SignedDuration::ZERO, |policy| policy.prune_grace.signed());
                 if let Some(job) = self.jobs.get_mut(&change.job) {
                     job.declared = false;
-                    job.pruned = true;
+                    if grace.is_zero() {
+                        job.pruned = true;
+                    } else {
+                        job.tombstone = Some(Tombstone {
+                            until: at + grace,
+                            removed_by: removed_by.clone(),
+                        });
+                    }
                 }
             }
-            JobAction::Undeclare { source: _ } => {
+            JobAction::Undeclare {
+                source: _,
+                removed_by: _,
+            } => {
                 if let Some(job) = self.jobs.get_mut(&change.job) {
                     job.declared = false;
+                    job.tombstone = None;
                 }
             }
         }
@@ -520,5 +548,6 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
     job.source = target.source.clone();
     job.declared = true;
     job.pruned = false;
+    job.tombstone = None;
     job.updated_at = at;
 }

@@ -25,8 +25,11 @@ pub struct Job {
     pub source: DocumentRef,
     /// Whether a document of the applied revision asks for it.
     pub declared: bool,
-    /// Whether it was pruned: its tasks are stopped, then it is forgotten.
+    /// Whether it was pruned and its grace is over: its tasks are stopped, then it is forgotten.
     pub pruned: bool,
+    /// It was pruned and runs on as it is, until its grace is over or its document is back.
+    #[serde(default)]
+    pub tombstone: Option<Tombstone>,
     /// The run of a batch job, from 1; 0 for services.
     pub run: u32,
     /// When it came to be.
@@ -37,6 +40,15 @@ pub struct Job {
     pub tasks: BTreeMap<u32, Task>,
     /// The latest plans that changed it, oldest first, at most [`HISTORY_KEPT`].
     pub history: VecDeque<HistoryEntry>,
+}
+
+/// A job that was pruned and may still come back with the same containers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// When its tasks are stopped.
+    pub until: Timestamp,
+    /// The commit that removed its document, where that is known.
+    pub removed_by: Option<Revision>,
 }
 
 /// A plan that changed a job.

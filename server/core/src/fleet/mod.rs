@@ -11,7 +11,7 @@ mod task;
 
 pub use attempt::Attempt;
 pub use host::Host;
-pub use job::{HistoryEntry, Job, JobVersion};
+pub use job::{HistoryEntry, Job, JobVersion, Tombstone};
 pub use task::{Task, TaskPhase};
 
 use jiff::Timestamp;

@@ -257,7 +257,21 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             None,
         );
     }
-    if !job.declared && !job.pruned {
+    if let Some(tombstone) = &job.tombstone {
+        let by = tombstone.removed_by.as_ref().map_or(String::new(), |by| {
+            format!(" by commit {} of {}", short(by.commit.as_str()), by.author)
+        });
+        alert(
+            "tombstone",
+            format!(
+                "The document of {} was removed{by}: its tasks are stopped at {}. Put the document back to keep them.",
+                job.id,
+                clock(tombstone.until, now)
+            ),
+            link.clone(),
+            None,
+        );
+    } else if !job.declared && !job.pruned {
         alert(
             "job-undeclared",
             format!(

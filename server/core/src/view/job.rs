@@ -5,6 +5,7 @@ use super::fleet::no_tasks;
 use super::page::{self, Page};
 use super::task::reason;
 use crate::describe::reasons::{clock, counted};
+use crate::describe::short;
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
 use crate::guard::stop_budget;
 use jiff::Timestamp;
@@ -121,6 +122,18 @@ impl<'a> JobTally<'a> {
     /// How the job is, and why, in a sentence; empty where all is well.
     pub fn status(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
         let desired = u64::from(job.desired());
+        if let Some(tombstone) = &job.tombstone
+            && !fleet.down
+        {
+            let by = tombstone.removed_by.as_ref().map_or(String::new(), |by| {
+                format!(" by commit {} of {}", short(by.commit.as_str()), by.author)
+            });
+            let why = format!(
+                "its document was removed{by}; its tasks run on until {:.0}, and a commit that puts the document back keeps them",
+                tombstone.until
+            );
+            return (JobStatus::Tombstone, why);
+        }
         if job.pruned || fleet.down {
             let why = if job.pruned {
                 "its document was removed and the policy prunes"

@@ -338,6 +338,7 @@ fn a_service_s_status_follows_its_tasks() {
                     document: 0,
                     line: 1,
                 },
+                removed_by: None,
             },
         )],
     );
@@ -501,6 +502,7 @@ fn each_trouble_has_its_alert() {
                     document: 0,
                     line: 1,
                 },
+                removed_by: None,
             },
         )],
     );

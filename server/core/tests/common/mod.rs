@@ -231,6 +231,7 @@ impl World {
             revision,
             documents,
             images,
+            removed_by: Default::default(),
         };
         self.last_input = Some(input.clone());
         self.give(Input::Revision(Box::new(input)))

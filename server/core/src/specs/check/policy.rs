@@ -17,6 +17,7 @@ const MOST_EXPIRY: Millis = Millis::secs(30 * 86_400);
 /// The rules of a policy.
 pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
     checks.name(&["name"], &policy.name);
+    checks.within(&["pruneGrace"], policy.prune_grace, Millis(0), MOST_EXPIRY);
     let limits = &policy.limits;
     bound(&["limits", "stopsPerPlan"], limits.stops_per_plan, checks);
     bound(
