@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. Fields that may be absent are `null`, never missing, so that a shape can be relied on.
 
+use crate::deploy::DeployStatus;
 use crate::plan::{Diagnostic, FieldChange, FreezeScope, Prediction, Revision};
 use crate::spec::{JobKind, Tier};
 use crate::state::{Hardening, HostResources, Orphan, Outcome, TaskState, Usage};
@@ -584,6 +585,89 @@ api! {
         pub scope: FreezeScope,
         /// Why; it stands in the journal.
         pub reason: String,
+    }
+}
+
+/// A change of one job that is asked for; what is left out stays as it is. It has to ask for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// The job.
+    pub job: String,
+    /// Its image.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// How many tasks a service has.
+    #[serde(default)]
+    pub desired: Option<u32>,
+    /// Environment variables; others stay as they are.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// For a batch job: any new text, such as the pipeline's execution, makes it run again, and the deploy waits for its end.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// It has failed if it is not done after so many seconds, from 10 to 86400; 1800 where it is left out.
+    #[serde(default)]
+    pub timeout_seconds: Option<u32>,
+    /// The pipeline's execution; it stands in the commit.
+    #[serde(default)]
+    pub execution: Option<String>,
+    /// Why; it stands in the commit.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+api! {
+    /// A deploy.
+    pub struct DeployView {
+        /// Its id, as it was chosen.
+        pub id: String,
+        /// The job.
+        pub job: String,
+        /// How it stands: `RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELED`.
+        pub status: DeployStatus,
+        /// How far it is, or how it ended, in a sentence.
+        pub progress: String,
+        /// The commit that it became.
+        pub commit: Option<String>,
+        /// The commit that took it back.
+        pub taken_back: Option<String>,
+        /// The pipeline's execution.
+        pub execution: String,
+        /// Who asked for it.
+        pub requested_by: String,
+        /// When.
+        pub requested_at: Timestamp,
+        /// It has failed if it is not done by then.
+        pub deadline: Timestamp,
+        /// When it ended.
+        pub finished_at: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// A way back that is asked for.
+    pub struct RollbackRequest {
+        /// The revision to go back to: a commit of the branch's history, such as that of an earlier plan.
+        pub to: String,
+        /// Only this job's document; without it, all files.
+        #[serde(default)]
+        pub job: Option<String>,
+        /// Why; it stands in the commit.
+        pub reason: String,
+    }
+}
+
+api! {
+    /// What was committed for somebody.
+    pub struct CommitAnswer {
+        /// The commit; the branch's head where nothing had to change.
+        pub commit: String,
+        /// Whether anything changed.
+        pub changed: bool,
+        /// What was done, in a sentence.
+        pub message: String,
     }
 }
 

@@ -3,7 +3,8 @@
 //! Events are kept for ever: a variant or field that has been released is never renamed or removed, and what is added
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
-use crate::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
+use crate::deploy::{DeploySpec, DeployStatus};
+use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
 use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason, StopOrder,
@@ -150,6 +151,44 @@ pub enum Event {
     GraceEnded {
         /// The job.
         job: JobId,
+    },
+
+    /// Somebody asked for a deploy.
+    DeployRequested {
+        /// Its id, which they chose.
+        deploy: DeployId,
+        /// What they asked for.
+        spec: DeploySpec,
+    },
+    /// A deploy became a commit.
+    DeployCommitted {
+        /// The deploy.
+        deploy: DeployId,
+        /// The commit; the head of that time where nothing had to change.
+        commit: CommitId,
+    },
+    /// Somebody took a deploy back: its commit is undone by another.
+    DeployCanceled {
+        /// The deploy.
+        deploy: DeployId,
+        /// Their words.
+        reason: String,
+    },
+    /// A deploy that was taken back is undone in git.
+    DeployTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// The commit that undoes it; the head of that time where nothing had to change.
+        commit: CommitId,
+    },
+    /// A deploy has ended by itself.
+    DeployFinished {
+        /// The deploy.
+        deploy: DeployId,
+        /// How.
+        status: DeployStatus,
+        /// How, in a sentence.
+        message: String,
     },
 
     /// A task of a job came to be, queued.

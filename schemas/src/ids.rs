@@ -77,6 +77,10 @@ text_id! {
     CommitId
 }
 text_id! {
+    /// A deploy, by the name that whoever asked for it chose.
+    DeployId
+}
+text_id! {
     /// A plan, by the SHA-256 of its content: 64 lower-case hexadecimal digits.
     PlanId
 }

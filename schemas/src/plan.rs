@@ -182,6 +182,10 @@ pub struct Target {
     pub source: DocumentRef,
     /// Whether running tasks have to be replaced for it.
     pub replaces_tasks: bool,
+    /// The template of an earlier version that makes the same containers: tasks of that version need not be replaced, so what
+    /// is taken back in the middle of a rollout keeps what still runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<u64>,
 }
 
 /// A field that changes.

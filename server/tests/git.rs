@@ -3,9 +3,12 @@
 mod git_repo;
 
 use git_repo::{Repo, serve_http};
-use muster::git::{MAX_FILE_BYTES, Poller, Reading, Remote, read};
+use muster::git::{
+    CommitError, Content, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit, read,
+};
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -554,4 +557,146 @@ async fn a_wake_is_followed_at_once() {
     println!("from the wake to the reading: {:.1?}", began.elapsed());
     watched.shutdown.cancel();
     watched.task.await.expect("it ends");
+}
+
+/// Commits on a bare repository here, and over http on one elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_made_on_the_head_that_was_read_and_on_no_other() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"1");
+    repo.write("notes/README.md", b"kept");
+    let first = repo.commit("one");
+    repo.write("web.yaml", b"2");
+    repo.write("new.yaml", b"n");
+    let second = repo.commit("two");
+    let bare = repo.clone_bare();
+    let of_bare = |arguments: &[&str]| {
+        let mut all = vec!["--git-dir", bare.as_str()];
+        all.extend(arguments);
+        repo.git(&all)
+    };
+    of_bare(&["config", "http.receivepack", "true"]);
+    let url = serve_http(PathBuf::from(&bare)).await;
+    let over_http = url.trim_end_matches("/.git").to_owned();
+    for url in [bare.clone(), over_http] {
+        of_bare(&["update-ref", "refs/heads/main", &second]);
+        let remote = Remote {
+            url: url.clone(),
+            ..repo.remote()
+        };
+        let make = async |parent: &str, content: Content| {
+            let new = NewCommit {
+                parent: CommitId::from(parent),
+                content,
+                author: "ann <script>".to_owned(),
+                message: "Deploy web: 3\n\nMuster-Deploy: d\n".to_owned(),
+            };
+            let remote = remote.clone();
+            tokio::task::spawn_blocking(move || commit(&remote, &new))
+                .await
+                .expect("no panic")
+        };
+        let file = |bytes: &[u8]| {
+            Content::Files(vec![
+                ("web.yaml".to_owned(), bytes.to_vec()),
+                ("deep/er.yaml".to_owned(), b"d".to_vec()),
+            ])
+        };
+        // Onto an older head nothing is committed.
+        let moved = make(&first, file(b"3")).await;
+        assert!(matches!(moved, Err(CommitError::HeadMoved)), "{moved:?}");
+        assert_eq!(of_bare(&["rev-parse", "main"]), second);
+
+        let third = make(&second, file(b"3")).await.unwrap();
+        assert_eq!(of_bare(&["rev-parse", "main"]), third.as_str(), "{url}");
+        assert_eq!(of_bare(&["show", "main:web.yaml"]), "3");
+        assert_eq!(of_bare(&["show", "main:deep/er.yaml"]), "d");
+        assert_eq!(of_bare(&["show", "main:notes/README.md"]), "kept");
+        assert_eq!(of_bare(&["show", "main:new.yaml"]), "n");
+        let about = of_bare(&["log", "-1", "--format=%an|%cn|%P|%s|%(trailers)", "main"]);
+        assert_eq!(
+            about,
+            format!("ann script|Muster|{second}|Deploy web: 3|Muster-Deploy: d")
+        );
+        let again = make(third.as_str(), file(b"3")).await;
+        assert!(
+            matches!(again, Err(CommitError::NothingChanges)),
+            "{again:?}"
+        );
+
+        // All of an earlier commit, and of none that is not the branch's own.
+        let back = Content::AllOf(CommitId::from(first.as_str()));
+        let fourth = make(third.as_str(), back).await.unwrap();
+        assert_eq!(of_bare(&["rev-parse", "main"]), fourth.as_str());
+        assert_eq!(
+            of_bare(&["rev-parse", "main^{tree}"]),
+            repo.git(&["rev-parse", &format!("{first}^{{tree}}")])
+        );
+        let stray = of_bare(&["commit-tree", &format!("{second}^{{tree}}"), "-m", "stray"]);
+        let stray = Content::AllOf(CommitId::from(stray.as_str()));
+        let refused = make(fourth.as_str(), stray).await;
+        assert!(
+            matches!(refused, Err(CommitError::NotInHistory(_))),
+            "{refused:?}"
+        );
+    }
+    // A repository with a working tree would be left out of step with it.
+    let new = NewCommit {
+        parent: CommitId::from(second.as_str()),
+        content: Content::Files(vec![("web.yaml".to_owned(), b"9".to_vec())]),
+        author: "ann".to_owned(),
+        message: "no".to_owned(),
+    };
+    let refused = commit(&repo.remote(), &new);
+    assert!(
+        matches!(&refused, Err(CommitError::Refused(why)) if why.contains("working tree")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn the_commit_behind_each_removed_file_is_named() {
+    let repo = Repo::new();
+    for file in ["a.yaml", "b.yaml", "c.yaml", "kept.yaml", "note.txt"] {
+        repo.write(file, file.as_bytes());
+    }
+    let applied = repo.commit("all");
+    repo.git(&["rm", "-q", "a.yaml", "note.txt"]);
+    let without_a = repo.commit("without a");
+    repo.git(&["rm", "-q", "b.yaml"]);
+    repo.commit("without b");
+    repo.write("b.yaml", b"back");
+    repo.commit("b is back");
+    repo.git(&["checkout", "-q", "-b", "side"]);
+    repo.git(&["rm", "-q", "c.yaml"]);
+    let without_c = repo.commit("without c");
+    repo.git(&["checkout", "-q", "main"]);
+    repo.write("kept.yaml", b"changed");
+    repo.commit("kept is changed");
+    repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
+    let reading = read(&repo.remote(), Some(&CommitId::from(applied.as_str())))
+        .unwrap_or_else(|trouble| panic!("{trouble}"));
+    let removed: Vec<(&str, &str)> = reading
+        .removed_by
+        .iter()
+        .map(|(path, by)| (path.as_str(), by.subject.as_str()))
+        .collect();
+    // The merge brings the removal to the branch; the commit on the side is the one that made it.
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    assert_eq!(reading.removed_by["a.yaml"].commit.as_str(), without_a);
+    assert_eq!(
+        reading.removed_by["a.yaml"].author,
+        "Ann Author <ann@example.com>"
+    );
+    let c = &reading.removed_by["c.yaml"];
+    assert!(
+        c.commit.as_str() == without_c || c.subject == "merge side",
+        "{c:?}"
+    );
+    // Without an applied revision, or with the head applied, there is nothing to tell.
+    for applied in [None, Some(reading.revision.commit.clone())] {
+        let reading =
+            read(&repo.remote(), applied.as_ref()).unwrap_or_else(|trouble| panic!("{trouble}"));
+        assert!(reading.removed_by.is_empty());
+    }
 }

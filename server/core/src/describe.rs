@@ -11,6 +11,7 @@ mod tests;
 use crate::fleet::Fleet;
 use jiff::Timestamp;
 pub use markdown::plan_markdown;
+use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Plan};
@@ -96,6 +97,14 @@ pub fn subjects(record: &Record) -> Subjects {
             job: Some(job.to_string()),
             ..Subjects::of("grace_ended")
         },
+        Event::DeployRequested { spec, .. } => Subjects {
+            job: Some(spec.job.to_string()),
+            ..Subjects::of("deploy_requested")
+        },
+        Event::DeployCommitted { .. } => Subjects::of("deploy_committed"),
+        Event::DeployCanceled { .. } => Subjects::of("deploy_canceled"),
+        Event::DeployTakenBack { .. } => Subjects::of("deploy_taken_back"),
+        Event::DeployFinished { .. } => Subjects::of("deploy_finished"),
         Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
         Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
         Event::TaskBlocked { task, .. } => Subjects::of("task_blocked").task(task),
@@ -158,6 +167,11 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::Frozen { .. }
         | Event::Resumed { .. }
         | Event::GraceEnded { .. }
+        | Event::DeployRequested { .. }
+        | Event::DeployCommitted { .. }
+        | Event::DeployCanceled { .. }
+        | Event::DeployTakenBack { .. }
+        | Event::DeployFinished { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }
@@ -245,6 +259,36 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::Resumed { scope, reason } => {
             format!("{scope} was resumed by {}: {reason}", record.actor)
         }
+        Event::DeployRequested { deploy, spec } => format!(
+            "deploy {deploy} of job {} was asked for by {}",
+            spec.job, record.actor
+        ),
+        Event::DeployCommitted { deploy, commit } => {
+            format!("deploy {deploy} is commit {}", short(commit.as_str()))
+        }
+        Event::DeployCanceled { deploy, reason } => {
+            format!(
+                "deploy {deploy} was taken back by {}: {reason}",
+                record.actor
+            )
+        }
+        Event::DeployTakenBack { deploy, commit } => format!(
+            "deploy {deploy} is undone by commit {}",
+            short(commit.as_str())
+        ),
+        Event::DeployFinished {
+            deploy,
+            status,
+            message,
+        } => format!(
+            "deploy {deploy} has {}: {message}",
+            match status {
+                DeployStatus::Succeeded => "succeeded",
+                DeployStatus::Failed => "failed",
+                DeployStatus::Canceled => "been taken back",
+                DeployStatus::Running => "gone on",
+            }
+        ),
         Event::GraceEnded { job } => format!(
             "the grace of job {job} is over: its document was removed, and its tasks are stopped"
         ),

@@ -273,6 +273,7 @@ fn create(spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
         image,
         source: source.clone(),
         replaces_tasks: false,
+        same_as: None,
     };
     JobChange {
         job: spec.name.clone(),
@@ -396,7 +397,31 @@ fn job_change(
 
 fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
     let current = job.current();
-    let replaces_tasks = current.image != image || template(&current.spec) != template(spec);
+    let changes_template = current.image != image || template(&current.spec) != template(spec);
+    // What makes the same containers as an earlier version that tasks still run is no reason to replace those.
+    let same_as = job
+        .versions
+        .values()
+        .find(|version| {
+            changes_template && version.image == image && template(&version.spec) == template(spec)
+        })
+        .map(|version| version.template);
+    let stays = |version: u64| {
+        job.versions.get(&version).is_some_and(|version| {
+            if changes_template {
+                Some(version.template) == same_as
+            } else {
+                version.template == current.template
+            }
+        })
+    };
+    let replaced = job
+        .tasks
+        .values()
+        .filter(|task| matches!(task.phase, TaskPhase::Active { .. }) && !stays(task.version))
+        .count();
+    let replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
+    let replaces_tasks = changes_template;
     let active = active_tasks(job);
     let desired = spec.size();
     let stops = active.saturating_sub(desired);
@@ -407,7 +432,7 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
     match (&spec.service, &spec.batch) {
         (Some(service), _) => {
             if replaces_tasks {
-                replaces = active.min(desired);
+                replaces = replaced.min(desired);
                 down_at_once = replaces.min(service.rollout.max_unavailable);
             }
         }
@@ -452,6 +477,7 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
         image,
         source: source.clone(),
         replaces_tasks,
+        same_as,
     };
     JobChange {
         job: spec.name.clone(),

@@ -7,15 +7,17 @@ use muster_core::decide::{Command, Input};
 use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
 use muster_core::predict::predict;
+use muster_schemas::deploy::DeploySpec;
 use muster_schemas::event::{Record, RepositoryTrouble};
+use muster_schemas::ids::{CommitId, DeployId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
 use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
 use muster_schemas::state::{Orphan, Phase};
 use muster_schemas::wire::{Fence, Report};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every event of version 0.1, and the reasons, phases and actions in them that have names of their own.
-const WORDS_OF_0_1: [&str; 58] = [
+const WORDS_OF_0_1: [&str; 63] = [
     // Events.
     r#""event":"leadership_taken""#,
     r#""event":"cell_taken_down""#,
@@ -35,6 +37,11 @@ const WORDS_OF_0_1: [&str; 58] = [
     r#""event":"frozen""#,
     r#""event":"resumed""#,
     r#""event":"grace_ended""#,
+    r#""event":"deploy_requested""#,
+    r#""event":"deploy_committed""#,
+    r#""event":"deploy_canceled""#,
+    r#""event":"deploy_taken_back""#,
+    r#""event":"deploy_finished""#,
     r#""event":"task_created""#,
     r#""event":"task_queued""#,
     r#""event":"task_blocked""#,
@@ -121,7 +128,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 29, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 34, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -302,6 +309,44 @@ fn script() -> World {
     };
     world.command(command).expect("it is frozen");
     world.pass(5);
+
+    // A pipeline's deploys: one that becomes a commit and ends, and one that is taken back.
+    for (id, taken_back) in [("first", false), ("second", true)] {
+        let deploy = DeployId::from(id);
+        let spec = DeploySpec {
+            job: fewer.name.clone(),
+            image: Some(format!("registry.example.com/app:{id}")),
+            desired: None,
+            env: BTreeMap::new(),
+            run: None,
+            deadline: world.now + jiff::SignedDuration::from_secs(40),
+            execution: "01J".to_owned(),
+            reason: String::new(),
+        };
+        let command = Command::Deploy {
+            deploy: deploy.clone(),
+            spec,
+        };
+        world.command(command).expect("there is such a job");
+        let commit = CommitId("d".repeat(40));
+        world
+            .give(Input::DeployCommitted {
+                deploy: deploy.clone(),
+                commit: commit.clone(),
+            })
+            .expect("it was asked for");
+        if taken_back {
+            let command = Command::CancelDeploy {
+                deploy: deploy.clone(),
+                reason: "we changed our mind".to_owned(),
+            };
+            world.command(command).expect("it is under way");
+            world
+                .give(Input::DeployTakenBack { deploy, commit })
+                .expect("it was taken back");
+        }
+    }
+    world.pass(45);
 
     // One that takes away too much, and goes ahead by a person's word.
     world.commit(jobs(vec![]), policy(true));

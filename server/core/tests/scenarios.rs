@@ -6,7 +6,7 @@ use common::{World, batch, service, with_image};
 use muster_core::decide::Command;
 use muster_core::fleet::TaskPhase;
 use muster_schemas::event::Event;
-use muster_schemas::ids::JobId;
+use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{ConstraintSet, JobSpec, Limits, PolicySpec};
 use muster_schemas::state::{
@@ -921,4 +921,44 @@ fn a_report_of_nothing_new_leaves_no_record() {
         world.report(host, status);
     }
     assert_eq!(world.journal.len(), before + 11);
+}
+
+#[test]
+fn a_change_that_is_taken_back_keeps_the_containers_that_still_run() {
+    let image = |number: u32| {
+        with_image(
+            service("web", 4),
+            &format!("registry.example.com/app:{number}"),
+        )
+    };
+    let mut world = World::new(2);
+    world.commit(vec![image(1)], None);
+    world.pass(12);
+    let first: Vec<AttemptId> = world.running.keys().copied().collect();
+    world.commit(vec![image(2)], None);
+    while world.stops() < 2 {
+        world.pass(1);
+    }
+    let kept: Vec<AttemptId> = first
+        .iter()
+        .copied()
+        .filter(|attempt| world.fleet.attempts[attempt].stop.is_none())
+        .collect();
+    assert_eq!(kept.len(), 2);
+    world.commit(vec![image(1)], None);
+    let plan = &world.fleet.plans.back().unwrap().plan;
+    assert!(plan.changes[0].replaces <= 3, "{:?}", plan.changes[0]);
+    world.pass(90);
+    assert_eq!(world.healthy("web"), 4);
+    assert!(
+        kept.iter()
+            .all(|attempt| world.running.contains_key(attempt))
+    );
+    // All run the image that is asked for.
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(
+        job.tasks
+            .values()
+            .all(|task| !job.is_outdated(task.version) || task.is_finished())
+    );
 }

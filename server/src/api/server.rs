@@ -1,7 +1,7 @@
 //! The router with all that is around the routes, and the server.
 
 use super::problem::Failure;
-use super::routes::{commands, events, fleet, hosts, jobs, plans, session, tasks};
+use super::routes::{commands, deploys, events, fleet, hosts, jobs, plans, session, tasks};
 use super::state::ApiState;
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
@@ -55,6 +55,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::refuse_plan))
         .routes(routes!(commands::freeze))
         .routes(routes!(commands::resume))
+        .routes(routes!(commands::rollback))
+        .routes(routes!(deploys::list_deploys))
+        .routes(routes!(deploys::create_deploy, deploys::get_deploy))
+        .routes(routes!(deploys::cancel_deploy))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host))
         .routes(routes!(plans::list_plans))

@@ -11,9 +11,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use muster_core::decide::Command;
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
-use muster_schemas::ids::{AttemptId, HostId};
+use muster_schemas::ids::{AttemptId, HostId, JobId};
 use muster_schemas::state::{Actor, Usage};
 use muster_schemas::wire::{LogEnd, LogLine};
 use std::sync::Arc;
@@ -53,6 +53,15 @@ pub trait Cell: Send + Sync + 'static {
         request: PlanRequest,
         by: String,
     ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>>;
+
+    /// Commits what goes back to an earlier revision, all of it or one job's document, for `by`.
+    fn roll_back(
+        &self,
+        to: String,
+        job: Option<JobId>,
+        reason: String,
+        by: String,
+    ) -> BoxFuture<'_, Result<CommitAnswer, CommandFault>>;
 
     /// Has the repository read now.
     fn refresh(&self);

@@ -85,6 +85,8 @@ enum Command {
     Freeze(orders::FreezeArgs),
     /// End a freeze; what was kept back meanwhile is planned anew
     Resume(orders::ResumeArgs),
+    /// Commit what goes back to an earlier revision, all of it or one job's document
+    Rollback(orders::RollbackArgs),
     /// Say that a host is gone for good: its tasks get new attempts on other hosts
     RemoveHost(orders::RemoveHostArgs),
     /// Make a single-use token and print the command with which a host joins
@@ -138,6 +140,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Refuse(args) => orders::refuse(args, &client()?, &screen).await,
         Command::Freeze(args) => orders::freeze(args, &client()?, &screen).await,
         Command::Resume(args) => orders::resume(args, &client()?, &screen).await,
+        Command::Rollback(args) => orders::rollback(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,

@@ -5,7 +5,8 @@ use crate::cli::env_file::quote;
 use crate::cli::screen::{Screen, print, print_json};
 use jiff::Timestamp;
 use muster_schemas::api::{
-    CommandAnswer, CommandRequest, EnrolmentToken, FreezeRequest, ResumeRequest,
+    CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, ResumeRequest,
+    RollbackRequest,
 };
 use muster_schemas::ids::{JobId, TaskId};
 use muster_schemas::plan::FreezeScope;
@@ -176,6 +177,37 @@ pub(super) async fn remove_host(
     };
     let path = ["hosts", &args.host, "remove"];
     tell(client.post(&path, &body, None).await?, screen)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RollbackArgs {
+    /// The revision to go back to: a commit of the branch's history
+    to: String,
+    /// Only this job's document; without it, all files
+    #[arg(long)]
+    job: Option<JobId>,
+    /// Why; it stands in the commit beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn rollback(
+    args: RollbackArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = RollbackRequest {
+        to: args.to,
+        job: args.job.map(|job| job.to_string()),
+        reason: args.reason,
+    };
+    let answer: CommitAnswer = client.post(&["rollback"], &body, None).await?;
+    if screen.is_json() {
+        print_json(&answer)?;
+    } else {
+        print(&format!("{}\n", answer.message))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The command goes to standard output and the rest to standard error, so that it can be piped into ssh.

@@ -1,5 +1,6 @@
 //! The cell as the API sees it: the control loop, its journal and its agents.
 
+use super::commits;
 use super::handle::{CommandError, ControlHandle};
 use super::preview::preview;
 use crate::api::state::{
@@ -12,11 +13,12 @@ use crate::journal::{EventFilter, HistoryFilter};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use muster_core::decide::{Command, Refusal};
+use muster_core::describe::short;
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
-use muster_schemas::ids::AttemptId;
+use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::state::{Actor, Usage};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -114,11 +116,15 @@ impl Cell for RunningCell {
                         refusal @ (Refusal::UnknownTask(_)
                         | Refusal::UnknownHost(_)
                         | Refusal::UnknownPlan(_)
-                        | Refusal::NothingToFreeze(_)),
+                        | Refusal::NothingToFreeze(_)
+                        | Refusal::UnknownJob(_)
+                        | Refusal::UnknownDeploy(_)),
                     ) => CommandFault::NotFound(refusal.to_string()),
                     CommandError::Refused(
                         refusal @ (Refusal::NothingToStop { .. }
                         | Refusal::PlanNotHeld { .. }
+                        | Refusal::DeployIsAnother(_)
+                        | Refusal::NotForThisJob { .. }
                         | Refusal::NotFrozen(_)
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)
@@ -135,6 +141,29 @@ impl Cell for RunningCell {
         by: String,
     ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>> {
         Box::pin(preview(&self.control, &self.remote, request, by))
+    }
+
+    fn roll_back(
+        &self,
+        to: String,
+        job: Option<JobId>,
+        reason: String,
+        by: String,
+    ) -> BoxFuture<'_, Result<CommitAnswer, CommandFault>> {
+        Box::pin(async move {
+            let committed =
+                commits::roll_back(&self.control, &self.remote, by, to, job, reason).await?;
+            let message = if committed.changed {
+                format!("commit {} goes back", short(committed.commit.as_str()))
+            } else {
+                "it is as it was then already".to_owned()
+            };
+            Ok(CommitAnswer {
+                commit: committed.commit.to_string(),
+                changed: committed.changed,
+                message,
+            })
+        })
     }
 
     fn refresh(&self) {

@@ -7,6 +7,8 @@
 
 mod agents;
 mod cell;
+mod commits;
+mod deploys;
 mod handle;
 mod preview;
 mod process;

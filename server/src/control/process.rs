@@ -1,6 +1,7 @@
 //! The control plane as a process: which parts there are, and how they begin and end together.
 
 use super::cell::RunningCell;
+use super::deploys::follow_deploys;
 use super::handle::ServeInfo;
 use super::{follow_repository, run, start, verify_journal};
 use crate::api;
@@ -93,6 +94,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
 
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
+    let deploy_remote = remote.clone();
     let poller = Poller {
         remote: remote.clone(),
         applied: control.applied(),
@@ -138,6 +140,13 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
             follow_repository(control, readings, shutdown).await;
+            Ok(())
+        });
+    }
+    {
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        others.spawn(async move {
+            follow_deploys(control, deploy_remote, shutdown).await;
             Ok(())
         });
     }

@@ -312,6 +312,11 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::Frozen { .. }
         | Event::Resumed { .. }
         | Event::GraceEnded { .. }
+        | Event::DeployRequested { .. }
+        | Event::DeployCommitted { .. }
+        | Event::DeployCanceled { .. }
+        | Event::DeployTakenBack { .. }
+        | Event::DeployFinished { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

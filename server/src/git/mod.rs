@@ -10,9 +10,11 @@ mod entries;
 mod poller;
 mod remote;
 mod removals;
+mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
 pub use poller::Poller;
+pub use write::{CommitError, Content, NewCommit, commit};
 
 use git2::{Oid, Repository};
 use muster_core::specs::SpecFile;

@@ -39,6 +39,16 @@ pub(super) fn open(remote: &Remote) -> Result<(Repository, Oid), RepositoryTroub
     }
 }
 
+/// Whether the repository is one on this machine, and so is written where it is.
+pub(super) fn is_local(remote: &Remote) -> bool {
+    local_path(&remote.url).is_some()
+}
+
+/// The callbacks of a push: credentials and bounds as for a fetch.
+pub(super) fn push_callbacks(remote: &Remote) -> RemoteCallbacks<'_> {
+    callbacks(remote, Instant::now() + FETCH_TIME)
+}
+
 /// The path that an address means, if it is one on this machine.
 fn local_path(url: &str) -> Option<PathBuf> {
     if let Some(path) = url.strip_prefix("file://") {
@@ -251,7 +261,7 @@ fn callbacks(remote: &Remote, deadline: Instant) -> RemoteCallbacks<'_> {
 }
 
 /// What went wrong and, where it is plain, what to do.
-fn explain(error: &git2::Error, remote: &Remote) -> String {
+pub(super) fn explain(error: &git2::Error, remote: &Remote) -> String {
     // A token in the address must not come out in a message.
     let message = error.message().replace(&remote.url, &remote.shown_url());
     let hint = match (error.class(), error.code()) {

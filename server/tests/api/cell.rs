@@ -12,7 +12,7 @@ use muster_core::decide::Command;
 use muster_core::describe::subjects_in;
 use muster_core::fleet::Fleet;
 use muster_core::view::{Serving, plan_view};
-use muster_schemas::api::{EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{DocumentRef, JobAction, JobChange, Plan, Revision, Target};
@@ -100,6 +100,7 @@ impl MemoryCell {
                         image: "registry.example.com/web@sha256:aa".to_owned(),
                         source,
                         replaces_tasks: true,
+                        same_as: None,
                     }),
                 },
                 fields: Vec::new(),
@@ -184,6 +185,23 @@ impl MemoryCell {
 }
 
 impl Cell for MemoryCell {
+    fn roll_back(
+        &self,
+        to: String,
+        _job: Option<JobId>,
+        _reason: String,
+        _by: String,
+    ) -> BoxFuture<'_, Result<CommitAnswer, CommandFault>> {
+        async move {
+            Ok(CommitAnswer {
+                commit: to,
+                changed: true,
+                message: "it goes back".to_owned(),
+            })
+        }
+        .boxed()
+    }
+
     fn preview(
         &self,
         request: PlanRequest,

@@ -4,7 +4,7 @@ use muster_schemas::api::{
     EventView, FleetView, HostView, JobView, List, PlanView, TaskDetail, TaskView,
 };
 use muster_schemas::state::TaskState;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,6 +62,33 @@ impl Api {
             } else {
                 Err(format!("{path}: {status}: {text}"))
             }
+        })
+    }
+
+    /// What any address of the API answers: status, body, and where it points to.
+    pub fn raw(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&serde_json::Value>,
+    ) -> (StatusCode, serde_json::Value, Option<String>) {
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        self.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            let status = answer.status();
+            let location = answer.headers().get("location");
+            let location = location.map(|to| to.to_str().unwrap().to_owned());
+            let text = answer.text().await.unwrap();
+            (
+                status,
+                serde_json::from_str(&text).unwrap_or_default(),
+                location,
+            )
         })
     }
 

@@ -7,6 +7,7 @@
 
 mod api;
 mod chaos;
+mod deploys;
 mod ends;
 mod engine;
 mod hosts;

@@ -4,6 +4,7 @@
 //! parts before it decided. [`take`] turns an input into events; [`follow`] then says what follows from the fleet as it now
 //! is, until nothing more does. Both are deterministic: time and ids are arguments.
 
+pub mod deploy;
 pub mod lifecycle;
 mod observe;
 mod retire;
@@ -11,12 +12,13 @@ mod revision;
 pub mod scale;
 pub mod schedule;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Deploy, Fleet};
 use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
+use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
-use muster_schemas::ids::{CellName, HostId, PlanId, TaskId};
+use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Prediction};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
@@ -96,6 +98,27 @@ pub enum Input {
         plan: PlanId,
         /// The prediction.
         prediction: Box<Prediction>,
+    },
+    /// A deploy became a commit.
+    DeployCommitted {
+        /// The deploy.
+        deploy: DeployId,
+        /// The commit.
+        commit: CommitId,
+    },
+    /// A deploy that was taken back is undone in git.
+    DeployTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// The commit that undoes it.
+        commit: CommitId,
+    },
+    /// A deploy cannot become a commit.
+    DeployFailed {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        message: String,
     },
     /// The repository is in trouble.
     Trouble(RepositoryTrouble),
@@ -186,6 +209,20 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Have a change of one job committed and rolled out.
+    Deploy {
+        /// Its id, which who asks has chosen.
+        deploy: DeployId,
+        /// What is asked for.
+        spec: DeploySpec,
+    },
+    /// Take a deploy back.
+    CancelDeploy {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        reason: String,
+    },
     /// Stop everything and start nothing until the next leadership.
     TakeDown {
         /// Why.
@@ -246,6 +283,25 @@ pub enum Refusal {
     /// A freeze that would be over at once.
     #[error("a freeze until {0} would be over already")]
     FreezeIsOver(Timestamp),
+    /// No such job.
+    #[error("there is no job `{0}`")]
+    UnknownJob(JobId),
+    /// No such deploy is in memory.
+    #[error("there is no deploy `{0}` among the latest")]
+    UnknownDeploy(DeployId),
+    /// The id is that of a deploy that asks for something else.
+    #[error("deploy `{0}` is there already and asks for something else; choose another id")]
+    DeployIsAnother(DeployId),
+    /// A field that jobs of this kind do not have.
+    #[error("job `{job}` is {kind}, which has no `{field}`")]
+    NotForThisJob {
+        /// The job.
+        job: JobId,
+        /// The field.
+        field: &'static str,
+        /// What the job is.
+        kind: &'static str,
+    },
     /// A name that a host cannot have.
     #[error("`{0}` cannot be a host's name: use 1 to 253 letters, digits, dots and hyphens")]
     BadHostName(String),
@@ -278,6 +334,43 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 );
             }
         }
+        Input::DeployCommitted { deploy, commit } => {
+            if draft
+                .fleet
+                .deploy(&deploy)
+                .is_some_and(|known| known.commit.is_none())
+            {
+                draft.say(
+                    automation("deploy"),
+                    Event::DeployCommitted { deploy, commit },
+                );
+            }
+        }
+        Input::DeployTakenBack { deploy, commit } => {
+            if draft.fleet.deploy(&deploy).is_some_and(Deploy::wants_back) {
+                draft.say(
+                    automation("deploy"),
+                    Event::DeployTakenBack { deploy, commit },
+                );
+            }
+        }
+        Input::DeployFailed { deploy, message } => {
+            if draft
+                .fleet
+                .deploy(&deploy)
+                .is_some_and(|known| known.status == DeployStatus::Running)
+            {
+                let status = DeployStatus::Failed;
+                draft.say(
+                    automation("deploy"),
+                    Event::DeployFinished {
+                        deploy,
+                        status,
+                        message,
+                    },
+                );
+            }
+        }
         Input::Trouble(trouble) => revision::take_trouble(draft, trouble),
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
@@ -297,6 +390,8 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             }
             Ok(())
         }
+        Command::Deploy { deploy, spec } => deploy::request(draft, actor, deploy, spec),
+        Command::CancelDeploy { deploy, reason } => deploy::cancel(draft, actor, deploy, reason),
         Command::ApprovePlan { plan, reason } => {
             held(draft.fleet, &plan)?;
             let expire_after = guard::policy(draft.fleet).approvals.expire_after;
@@ -406,6 +501,7 @@ pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
         scale::follow_jobs(draft);
         schedule::place_queued(draft);
     }
+    deploy::follow_deploys(draft);
     retire::follow_retention(draft);
     next_due(draft.fleet, draft.now)
 }
@@ -433,6 +529,13 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
     queued
         .chain(settling)
         .chain(guard::next_due(fleet, now))
+        .chain(
+            fleet
+                .deploys
+                .iter()
+                .filter(|deploy| deploy.status == DeployStatus::Running)
+                .map(|deploy| deploy.spec.deadline),
+        )
         .filter(|due| *due > now)
         .min()
 }

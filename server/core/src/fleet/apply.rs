@@ -1,13 +1,14 @@
 //! The fold.
 
 use super::{
-    Attempt, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT, PlanEntry,
-    PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, Tombstone,
+    Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT,
+    PlanEntry, PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, Tombstone,
     job::HISTORY_KEPT,
 };
 use jiff::{SignedDuration, Timestamp};
+use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
+use muster_schemas::ids::{AttemptId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{JobAction, JobChange, Plan, Prediction, Target, TaskOnHost};
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
 use std::sync::Arc;
@@ -150,6 +151,62 @@ impl Fleet {
             }
             Event::PlanApplied { plan } => self.apply_plan(plan, at),
 
+            Event::DeployRequested { deploy, spec } => {
+                self.deploys.push_back(Deploy {
+                    id: deploy.clone(),
+                    spec: spec.clone(),
+                    by: record.actor.to_string(),
+                    requested_at: at,
+                    commit: None,
+                    take_back: false,
+                    taken_back: None,
+                    status: DeployStatus::Running,
+                    message: String::new(),
+                    finished_at: None,
+                });
+                let done = |deploy: &Deploy| {
+                    deploy.status != DeployStatus::Running && !deploy.wants_back()
+                };
+                if self.deploys.iter().filter(|deploy| done(deploy)).count() > DEPLOYS_KEPT
+                    && let Some(oldest) = self.deploys.iter().position(done)
+                {
+                    self.deploys.remove(oldest);
+                }
+            }
+            Event::DeployCommitted { deploy, commit } => {
+                if let Some(deploy) = self.deploy_mut(deploy) {
+                    deploy.commit = Some((commit.clone(), at));
+                }
+            }
+            Event::DeployCanceled { deploy, reason } => {
+                let by = record.actor.to_string();
+                if let Some(deploy) = self.deploy_mut(deploy) {
+                    deploy.take_back = true;
+                    if deploy.status == DeployStatus::Running {
+                        deploy.status = DeployStatus::Canceled;
+                        deploy.message = format!("taken back by {by}: {reason}");
+                        deploy.finished_at = Some(at);
+                    }
+                }
+            }
+            Event::DeployTakenBack { deploy, commit } => {
+                if let Some(deploy) = self.deploy_mut(deploy) {
+                    deploy.taken_back = Some(commit.clone());
+                }
+            }
+            Event::DeployFinished {
+                deploy,
+                status,
+                message,
+            } => {
+                if let Some(deploy) = self.deploy_mut(deploy)
+                    && deploy.status == DeployStatus::Running
+                {
+                    deploy.status = *status;
+                    deploy.message.clone_from(message);
+                    deploy.finished_at = Some(at);
+                }
+            }
             Event::GraceEnded { job } => {
                 if let Some(job) = self.jobs.get_mut(job) {
                     job.tombstone = None;
@@ -249,6 +306,13 @@ impl Fleet {
                 self.jobs.remove(job);
             }
         }
+    }
+
+    fn deploy_mut(&mut self, id: &DeployId) -> Option<&mut Deploy> {
+        self.deploys
+            .iter_mut()
+            .rev()
+            .find(|deploy| deploy.id == *id)
     }
 
     fn plan_mut(&mut self, id: &PlanId) -> Option<&mut PlanEntry> {
@@ -534,10 +598,10 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
             number,
             spec: target.spec.clone(),
             image: target.image.clone(),
-            template: if target.replaces_tasks {
-                number
-            } else {
-                before.template
+            template: match target.same_as {
+                Some(template) => template,
+                None if target.replaces_tasks => number,
+                None => before.template,
             },
             plan: plan.id.clone(),
             revision: plan.revision.clone(),

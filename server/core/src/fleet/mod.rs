@@ -5,18 +5,20 @@
 
 mod apply;
 mod attempt;
+mod deploy;
 mod host;
 mod job;
 mod task;
 
 pub use attempt::Attempt;
+pub use deploy::{DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Tombstone};
 pub use task::{Task, TaskPhase};
 
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
-use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, PlanId, TaskId};
+use muster_schemas::ids::{AttemptId, CellName, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{
     Diagnostic, FreezeScope, HoldReason, Plan, Prediction, Revision, TaskOnHost,
 };
@@ -66,6 +68,9 @@ pub struct Fleet {
     /// The automated stops that were ordered in the last minute.
     #[serde(default)]
     pub stops: VecDeque<RecentStop>,
+    /// The latest deploys, oldest first, at most [`DEPLOYS_KEPT`] that have ended.
+    #[serde(default)]
+    pub deploys: VecDeque<Deploy>,
     /// What is frozen, oldest first.
     #[serde(default)]
     pub freezes: Vec<Freeze>,
@@ -175,6 +180,7 @@ impl Default for Fleet {
             hosts: BTreeMap::new(),
             attempts: BTreeMap::new(),
             stops: VecDeque::new(),
+            deploys: VecDeque::new(),
             freezes: Vec::new(),
         }
     }
@@ -275,6 +281,11 @@ impl Fleet {
         self.plans.back().filter(|entry| {
             entry.applied_at.is_none() && !entry.holds.is_empty() && entry.refusal.is_none()
         })
+    }
+
+    /// A deploy that is still in memory.
+    pub fn deploy(&self, id: &DeployId) -> Option<&Deploy> {
+        self.deploys.iter().rev().find(|deploy| deploy.id == *id)
     }
 
     /// The freeze of this very scope, if it holds at `now`.

@@ -10,6 +10,7 @@
 
 mod check;
 mod document;
+pub mod edit;
 mod identity;
 mod image;
 mod mend;

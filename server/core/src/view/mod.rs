@@ -4,6 +4,7 @@
 //! None of them copies the fleet, and each list is one pass over it, so that 20,000 tasks are shown under a short read lock.
 
 mod alert;
+mod deploy;
 mod event;
 mod filter;
 mod fleet;
@@ -16,6 +17,7 @@ mod task;
 mod tests;
 
 pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
+pub use deploy::deploy_view;
 pub use event::event_view;
 pub use filter::{HostFilter, JobFilter, PlanFilter, TaskFilter};
 pub use fleet::{Serving, fleet_view, task_counts};

@@ -12,9 +12,10 @@ use axum::{Extension, Json};
 use muster_core::decide::Command;
 use muster_core::describe::short;
 use muster_schemas::api::{
-    CommandAnswer, CommandRequest, EnrolmentToken, FreezeRequest, Problem, ResumeRequest,
+    CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, Problem,
+    ResumeRequest, RollbackRequest,
 };
-use muster_schemas::ids::PlanId;
+use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::state::Actor;
 
 /// The longest reason, in characters: a paragraph.
@@ -257,6 +258,35 @@ pub async fn resume(
     give(state, caller, &headers, path, command, reason, message).await
 }
 
+/// Goes back to an earlier revision.
+#[utoipa::path(
+    post, path = "/api/v1/rollback", tag = "commands", operation_id = "rollback",
+    description = "Makes a commit on the followed branch that goes back to what an earlier revision held: all files, or one job's document. It is a commit like any other: it is planned, and the guard looks at it. Asked for again it changes nothing.",
+    request_body = RollbackRequest,
+    responses(
+        (status = 200, description = "It is committed, or was so already", body = CommitAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such revision in the branch's history, or it has no such job", body = Problem),
+        (status = 409, description = "The job would not hold", body = Problem),
+        (status = 503, description = "The repository cannot be read or does not take the commit", body = Problem),
+    ),
+)]
+pub async fn rollback(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<RollbackRequest>,
+) -> Result<Json<CommitAnswer>, Failure> {
+    let reason = sentence(&request.reason)?;
+    tracing::info!(by = %caller.name, to = %request.to, job = ?request.job, %reason, "rollback");
+    let job = request.job.map(JobId::from);
+    let answer = state
+        .cell
+        .roll_back(request.to, job, reason, caller.name)
+        .await?;
+    Ok(Json(answer))
+}
+
 /// Takes the cell down.
 #[utoipa::path(
     post, path = "/api/v1/down", tag = "commands", operation_id = "down",
@@ -291,7 +321,7 @@ fn reason(request: &CommandRequest) -> Result<String, Failure> {
     sentence(&request.reason)
 }
 
-fn sentence(reason: &str) -> Result<String, Failure> {
+pub(super) fn sentence(reason: &str) -> Result<String, Failure> {
     let reason = reason.trim();
     let length = reason.chars().count();
     if length == 0 {

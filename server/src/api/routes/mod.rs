@@ -1,6 +1,7 @@
 //! The handlers, one file for each thing that the API has.
 
 pub mod commands;
+pub mod deploys;
 pub mod events;
 pub mod fleet;
 pub mod hosts;

@@ -1,0 +1,285 @@
+//! How deploys stand: each is under way until the job runs what was asked for, or until it cannot any more.
+
+use super::{Draft, Refusal, automation};
+use crate::describe::reasons::counted;
+use crate::fleet::{Deploy, Fleet, Job, PlanEntry};
+use crate::view::JobTally;
+use jiff::{SignedDuration, Timestamp};
+use muster_schemas::deploy::{DeploySpec, DeployStatus};
+use muster_schemas::event::Event;
+use muster_schemas::ids::DeployId;
+use muster_schemas::spec::{JobKind, JobSpec};
+use muster_schemas::state::Actor;
+
+/// A commit that was made here is read within this time, as long as the repository can be reached: the reading of it is woken.
+const READ_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Takes a deploy that is asked for. Asked for again with the same words it is the same deploy.
+pub(super) fn request(
+    draft: &mut Draft<'_>,
+    actor: Actor,
+    deploy: DeployId,
+    spec: DeploySpec,
+) -> Result<(), Refusal> {
+    if let Some(known) = draft.fleet.deploy(&deploy) {
+        // The deadline counts from the first time that it was asked for.
+        let same = DeploySpec {
+            deadline: known.spec.deadline,
+            ..spec
+        } == known.spec;
+        return if same {
+            Ok(())
+        } else {
+            Err(Refusal::DeployIsAnother(deploy))
+        };
+    }
+    let job = draft
+        .fleet
+        .jobs
+        .get(&spec.job)
+        .ok_or_else(|| Refusal::UnknownJob(spec.job.clone()))?;
+    match (job.spec().kind(), &spec) {
+        (
+            JobKind::Batch,
+            DeploySpec {
+                desired: Some(_), ..
+            },
+        ) => {
+            return Err(Refusal::NotForThisJob {
+                job: spec.job.clone(),
+                field: "desired",
+                kind: "a batch job",
+            });
+        }
+        (JobKind::Service, DeploySpec { run: Some(_), .. }) => {
+            return Err(Refusal::NotForThisJob {
+                job: spec.job.clone(),
+                field: "run",
+                kind: "a service",
+            });
+        }
+        (JobKind::Batch | JobKind::Service, _) => {}
+    }
+    draft.say(actor, Event::DeployRequested { deploy, spec });
+    Ok(())
+}
+
+/// Takes a deploy back. One that has succeeded, or was taken back, stays as it is.
+pub(super) fn cancel(
+    draft: &mut Draft<'_>,
+    actor: Actor,
+    deploy: DeployId,
+    reason: String,
+) -> Result<(), Refusal> {
+    let known = draft
+        .fleet
+        .deploy(&deploy)
+        .ok_or_else(|| Refusal::UnknownDeploy(deploy.clone()))?;
+    let takes_back = match known.status {
+        DeployStatus::Running => true,
+        // A failed one still stands in git.
+        DeployStatus::Failed => !known.take_back,
+        DeployStatus::Succeeded | DeployStatus::Canceled => false,
+    };
+    if takes_back {
+        draft.say(actor, Event::DeployCanceled { deploy, reason });
+    }
+    Ok(())
+}
+
+/// Ends the deploys that are done, or cannot be any more.
+pub(super) fn follow_deploys(draft: &mut Draft<'_>) {
+    let ended: Vec<(DeployId, DeployStatus, String)> = draft
+        .fleet
+        .deploys
+        .iter()
+        .filter(|deploy| deploy.status == DeployStatus::Running)
+        .filter_map(|deploy| match standing(draft.fleet, deploy, draft.now) {
+            Standing::Ended(status, message) => Some((deploy.id.clone(), status, message)),
+            Standing::UnderWay(message) => {
+                let late = deploy.spec.deadline <= draft.now;
+                late.then(|| {
+                    let message = format!("it was not done in time: {message}");
+                    (deploy.id.clone(), DeployStatus::Failed, message)
+                })
+            }
+        })
+        .collect();
+    for (deploy, status, message) in ended {
+        draft.say(
+            automation("deploy"),
+            Event::DeployFinished {
+                deploy,
+                status,
+                message,
+            },
+        );
+    }
+}
+
+/// How a deploy stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on; how far it is, in words.
+    UnderWay(String),
+    /// It has ended, and how, in words.
+    Ended(DeployStatus, String),
+}
+
+/// How a deploy stands by the fleet as it is.
+pub fn standing(fleet: &Fleet, deploy: &Deploy, now: Timestamp) -> Standing {
+    use Standing::{Ended, UnderWay};
+    if deploy.status != DeployStatus::Running {
+        return Ended(deploy.status, deploy.message.clone());
+    }
+    let Some((commit, committed_at)) = &deploy.commit else {
+        return UnderWay("its commit is being made".to_owned());
+    };
+    let Some(job) = fleet.jobs.get(&deploy.spec.job) else {
+        return Ended(DeployStatus::Failed, "the job is gone".to_owned());
+    };
+    let asked_for = asks_for(job.spec(), &deploy.spec);
+    let plan = fleet
+        .plans
+        .back()
+        .filter(|entry| entry.plan.revision.commit == *commit || entry.made_at >= *committed_at);
+    if asked_for {
+        return rollout(fleet, job, deploy, now);
+    }
+    let Some(plan) = plan else {
+        return UnderWay("its commit is waiting to be read".to_owned());
+    };
+    let standing = not_taken(plan, deploy);
+    // A revision from just before the commit may have been read meanwhile.
+    let is_early =
+        plan.plan.revision.commit != *commit && now.duration_since(*committed_at) < READ_WITHIN;
+    match standing {
+        Ended(_, message) if is_early => UnderWay(message),
+        standing => standing,
+    }
+}
+
+/// Why the job does not ask for it although its commit was read.
+fn not_taken(plan: &PlanEntry, deploy: &Deploy) -> Standing {
+    use Standing::{Ended, UnderWay};
+    let job = &deploy.spec.job;
+    if let Some(problem) = plan
+        .plan
+        .refused
+        .iter()
+        .find(|problem| problem.job.as_ref() == Some(job))
+    {
+        // An image that is being pushed may be there in a moment.
+        let message = format!("{}:{}: {}", problem.path, problem.line, problem.message);
+        return if problem.code == "image-unresolved" {
+            UnderWay(message)
+        } else {
+            Ended(DeployStatus::Failed, message)
+        };
+    }
+    if let Some(withheld) = plan
+        .plan
+        .withheld
+        .iter()
+        .find(|withheld| withheld.change.job == *job)
+    {
+        return UnderWay(format!("its change is kept back: {}", withheld.reason));
+    }
+    if let Some(refusal) = &plan.refusal {
+        let message = format!("its plan was refused by {}: {}", refusal.by, refusal.reason);
+        return Ended(DeployStatus::Failed, message);
+    }
+    if plan.applied_at.is_none() {
+        let reasons: Vec<String> = plan.holds.iter().map(ToString::to_string).collect();
+        return UnderWay(format!("its plan is held: {}", reasons.join("; ")));
+    }
+    Ended(
+        DeployStatus::Failed,
+        format!(
+            "revision {} asks for something else",
+            crate::describe::short(plan.plan.revision.commit.as_str())
+        ),
+    )
+}
+
+fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standing {
+    use Standing::{Ended, UnderWay};
+    let tally = JobTally::of(fleet, job, now);
+    let desired = u64::from(job.desired());
+    if job.spec().kind() == JobKind::Batch {
+        if deploy.spec.run.is_none() {
+            let message = "the job asks for it; tasks that start from here on take it".to_owned();
+            return Ended(DeployStatus::Succeeded, message);
+        }
+        let done = tally.succeeded + tally.failed;
+        return match (done >= desired, tally.failed) {
+            (false, _) => UnderWay(format!(
+                "{done} of {} finished",
+                counted(desired, "task", "tasks")
+            )),
+            (true, 0) => Ended(
+                DeployStatus::Succeeded,
+                format!("{} succeeded", counted(desired, "task", "tasks")),
+            ),
+            (true, failed) => Ended(
+                DeployStatus::Failed,
+                format!(
+                    "{failed} of {} did not succeed",
+                    counted(desired, "task", "tasks")
+                ),
+            ),
+        };
+    }
+    let looping = job
+        .tasks
+        .values()
+        .find(|task| !job.is_outdated(task.version) && fleet.in_crash_loop(task, now));
+    if let Some(task) = looping {
+        return Ended(
+            DeployStatus::Failed,
+            format!(
+                "{} is in a crash loop on version {}; what is healthy on the version before serves on",
+                task.id, job.version
+            ),
+        );
+    }
+    if tally.outdated == 0 && tally.settled >= desired && tally.living == desired {
+        return Ended(
+            DeployStatus::Succeeded,
+            format!(
+                "version {} runs with {}, all healthy",
+                job.version,
+                counted(desired, "task", "tasks")
+            ),
+        );
+    }
+    UnderWay(format!(
+        "{} of {} run version {}, {} of them healthy for long enough",
+        tally.updated,
+        counted(desired, "task", "tasks"),
+        job.version,
+        tally.settled
+    ))
+}
+
+/// Whether a job's spec is what a deploy asks for.
+pub fn asks_for(spec: &JobSpec, deploy: &DeploySpec) -> bool {
+    deploy
+        .image
+        .as_ref()
+        .is_none_or(|image| spec.image == *image)
+        && deploy.desired.is_none_or(|desired| {
+            spec.service
+                .as_ref()
+                .is_some_and(|service| service.capacity.desired == desired)
+        })
+        && deploy
+            .env
+            .iter()
+            .all(|(name, value)| spec.env.get(name) == Some(value))
+        && deploy.run.as_ref().is_none_or(|run| {
+            spec.batch
+                .as_ref()
+                .is_some_and(|batch| batch.run.as_ref() == Some(run))
+        })
+}

@@ -1,0 +1,391 @@
+//! What people and pipelines change becomes a commit: git stays the only desired state.
+
+use super::handle::ControlHandle;
+use crate::api::state::CommandFault;
+use crate::git::{
+    CommitError, Content, NewCommit, ReadAtError, Reading, Remote, commit, read, read_at,
+};
+use muster_core::decide::deploy::asks_for;
+use muster_core::fleet::Deploy;
+use muster_core::specs::edit::{EditError, NewValue, set_fields, take_document};
+use muster_core::specs::{self, SpecFile};
+use muster_schemas::deploy::DeploySpec;
+use muster_schemas::ids::{CommitId, JobId};
+use muster_schemas::plan::Revision;
+use muster_schemas::spec::Spec;
+use std::fmt::Write as _;
+
+/// The branch may move on while a commit is made; so often it is made anew on the new head.
+const TRIES: u32 = 5;
+
+/// What is to be committed.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// Fields of one job's document.
+    Fields {
+        /// The job.
+        job: JobId,
+        /// Where its document stands, as the fleet knows it.
+        path: String,
+        /// The fields.
+        fields: Vec<(Vec<String>, NewValue)>,
+    },
+    /// One job's document as a revision had it.
+    Document {
+        /// The job.
+        job: JobId,
+        /// The revision.
+        revision: String,
+    },
+    /// All files as a revision had them.
+    All {
+        /// The revision.
+        revision: String,
+    },
+}
+
+/// What was committed.
+#[derive(Debug, Clone)]
+pub(super) struct Committed {
+    /// The commit; the head where nothing had to change.
+    pub commit: CommitId,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+/// Commits a change for `by` and has the repository read. `message` is the subject; trailers say who and why.
+pub(super) async fn commit_change(
+    control: &ControlHandle,
+    remote: &Remote,
+    by: String,
+    change: Change,
+    subject: String,
+    trailers: Vec<(&'static str, String)>,
+) -> Result<Committed, CommandFault> {
+    let remote = remote.clone();
+    let applied = control.applied().borrow().clone();
+    let message = message(&subject, &trailers);
+    let committed = tokio::task::spawn_blocking(move || {
+        for _ in 0..TRIES {
+            match try_commit(&remote, applied.as_ref(), &by, &change, &message) {
+                Err(Failure::HeadMoved) => {}
+                Err(Failure::Fault(fault)) => return Err(fault),
+                Ok(committed) => return Ok(committed),
+            }
+        }
+        Err(CommandFault::Unavailable(format!(
+            "the branch moved on {TRIES} times while the commit was made"
+        )))
+    })
+    .await
+    .map_err(|error| CommandFault::Unavailable(error.to_string()))??;
+    control.refresh();
+    Ok(committed)
+}
+
+enum Failure {
+    HeadMoved,
+    Fault(CommandFault),
+}
+
+impl From<CommandFault> for Failure {
+    fn from(fault: CommandFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn try_commit(
+    remote: &Remote,
+    applied: Option<&CommitId>,
+    by: &str,
+    change: &Change,
+    message: &str,
+) -> Result<Committed, Failure> {
+    let head = read(remote, applied).map_err(|trouble| unavailable(trouble.to_string()))?;
+    let parent = head.revision.commit.clone();
+    let content = content(remote, head, change)?;
+    let new = NewCommit {
+        parent: parent.clone(),
+        content,
+        author: by.to_owned(),
+        message: message.to_owned(),
+    };
+    match commit(remote, &new) {
+        Ok(commit) => Ok(Committed {
+            commit,
+            changed: true,
+        }),
+        Err(CommitError::NothingChanges) => Ok(Committed {
+            commit: parent,
+            changed: false,
+        }),
+        Err(CommitError::HeadMoved) => Err(Failure::HeadMoved),
+        Err(error @ CommitError::NotInHistory(_)) => {
+            Err(CommandFault::NotFound(error.to_string()).into())
+        }
+        Err(error @ (CommitError::Refused(_) | CommitError::Trouble(_))) => {
+            Err(unavailable(error.to_string()).into())
+        }
+    }
+}
+
+fn unavailable(message: String) -> CommandFault {
+    CommandFault::Unavailable(message)
+}
+
+fn content(remote: &Remote, head: Reading, change: &Change) -> Result<Content, CommandFault> {
+    match change {
+        Change::All { revision } => Ok(Content::AllOf(
+            revision_of(remote, revision)?.revision.commit,
+        )),
+        Change::Fields { job, path, fields } => {
+            let edited = edit(&head, path, |text| set_fields(text, job, fields))?;
+            checked(head, path, edited, job)
+        }
+        Change::Document { job, revision } => {
+            let then = revision_of(remote, revision)?;
+            let (path, from) = then
+                .files
+                .iter()
+                .find_map(|file| {
+                    let text = std::str::from_utf8(&file.bytes).ok()?;
+                    take_document(text, "", job).ok()?;
+                    Some((file.path.clone(), text.to_owned()))
+                })
+                .ok_or_else(|| {
+                    CommandFault::NotFound(format!(
+                        "revision {} has no document of job `{job}`",
+                        then.revision.commit
+                    ))
+                })?;
+            // It may stand in another file by now.
+            let path = place_of(&head.files, job).unwrap_or(path);
+            let edited = edit(&head, &path, |text| take_document(&from, text, job))?;
+            checked(head, &path, edited, job)
+        }
+    }
+}
+
+fn revision_of(remote: &Remote, revision: &str) -> Result<Reading, CommandFault> {
+    read_at(remote, revision).map_err(|error| match error {
+        ReadAtError::NoRevision { .. } => CommandFault::NotFound(error.to_string()),
+        ReadAtError::Trouble(trouble) => unavailable(trouble.to_string()),
+    })
+}
+
+fn place_of(files: &[SpecFile], job: &JobId) -> Option<String> {
+    files
+        .iter()
+        .find(|file| {
+            std::str::from_utf8(&file.bytes).is_ok_and(|text| take_document(text, "", job).is_ok())
+        })
+        .map(|file| file.path.clone())
+}
+
+/// A file of the head, changed; an empty one where there is none yet.
+fn edit(
+    head: &Reading,
+    path: &str,
+    change: impl FnOnce(&str) -> Result<String, EditError>,
+) -> Result<String, CommandFault> {
+    let bytes = head
+        .files
+        .iter()
+        .find(|file| file.path == path)
+        .map_or(&[][..], |file| &file.bytes);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| CommandFault::Conflict(format!("{path} is not UTF-8")))?;
+    change(text).map_err(|error| CommandFault::Conflict(format!("{path}: {error}")))
+}
+
+/// A file that was changed by us holds: else it is not committed.
+fn checked(
+    mut head: Reading,
+    path: &str,
+    text: String,
+    job: &JobId,
+) -> Result<Content, CommandFault> {
+    let file = SpecFile {
+        path: path.to_owned(),
+        bytes: text.clone().into_bytes(),
+    };
+    head.files.retain(|file| file.path != path);
+    head.files.push(file);
+    let documents = specs::read(&head.files);
+    let holds = documents
+        .specs
+        .iter()
+        .any(|located| matches!(&located.spec, Spec::Job(spec) if spec.name == *job));
+    if holds {
+        return Ok(Content::Files(vec![(path.to_owned(), text.into_bytes())]));
+    }
+    let why = documents
+        .diagnostics
+        .iter()
+        .find(|problem| problem.path == path)
+        .map_or_else(
+            || "its document does not hold".to_owned(),
+            |problem| format!("{}:{}: {}", problem.path, problem.line, problem.message),
+        );
+    Err(CommandFault::Conflict(format!(
+        "job `{job}` would not hold any more, so nothing is committed: {why}"
+    )))
+}
+
+/// A commit's message: the subject, and trailers that git and people read.
+fn message(subject: &str, trailers: &[(&'static str, String)]) -> String {
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut message = format!("{}\n\n", one_line(subject));
+    for (name, value) in trailers.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(message, "{name}: {}", one_line(value)).ok();
+    }
+    message
+}
+
+/// Commits what a deploy asks for.
+pub(super) async fn deploy(
+    control: &ControlHandle,
+    remote: &Remote,
+    deploy: &Deploy,
+) -> Result<Committed, CommandFault> {
+    let spec = &deploy.spec;
+    let path = control
+        .read(|fleet| fleet.jobs.get(&spec.job).map(|job| job.source.path.clone()))
+        .ok_or_else(|| CommandFault::NotFound(format!("there is no job `{}`", spec.job)))?;
+    let field = |path: &str| path.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let mut fields = Vec::new();
+    let mut words = Vec::new();
+    if let Some(image) = &spec.image {
+        fields.push((field("image"), NewValue::Text(image.clone())));
+        words.push(image.clone());
+    }
+    if let Some(desired) = spec.desired {
+        let desired = NewValue::Number(desired.into());
+        fields.push((field("service.capacity.desired"), desired));
+        words.push(format!("{} tasks", spec.desired.unwrap_or_default()));
+    }
+    for (name, value) in &spec.env {
+        let path = vec!["env".to_owned(), name.clone()];
+        fields.push((path, NewValue::Text(value.clone())));
+        words.push(format!("{name}={value}"));
+    }
+    if let Some(run) = &spec.run {
+        fields.push((field("batch.run"), NewValue::Text(run.clone())));
+        words.push(format!("run {run}"));
+    }
+    let change = Change::Fields {
+        job: spec.job.clone(),
+        path,
+        fields,
+    };
+    let subject = format!("Deploy {}: {}", spec.job, words.join(", "));
+    let subject: String = subject.chars().take(MAX_SUBJECT).collect();
+    commit_change(
+        control,
+        remote,
+        deploy.by.clone(),
+        change,
+        subject,
+        trailers(deploy),
+    )
+    .await
+}
+
+/// A subject that is longer is cut by whatever shows it.
+const MAX_SUBJECT: usize = 120;
+
+fn trailers(deploy: &Deploy) -> Vec<(&'static str, String)> {
+    vec![
+        ("Muster-Deploy", deploy.id.to_string()),
+        ("Muster-Actor", deploy.by.clone()),
+        ("Muster-Execution", deploy.spec.execution.clone()),
+        ("Muster-Reason", deploy.spec.reason.clone()),
+    ]
+}
+
+/// Undoes a deploy's commit: the document is as it was before it. Where the job does not ask for it any more, there is nothing to
+/// undo.
+pub(super) async fn take_back(
+    control: &ControlHandle,
+    remote: &Remote,
+    deploy: &Deploy,
+    commit: &CommitId,
+) -> Result<Committed, CommandFault> {
+    let stands = {
+        let (remote, spec) = (remote.clone(), deploy.spec.clone());
+        tokio::task::spawn_blocking(move || still_asked_for(&remote, &spec))
+            .await
+            .map_err(|error| unavailable(error.to_string()))??
+    };
+    if let Some(head) = stands {
+        return Ok(Committed {
+            commit: head,
+            changed: false,
+        });
+    }
+    let change = Change::Document {
+        job: deploy.spec.job.clone(),
+        revision: format!("{commit}~1"),
+    };
+    let subject = format!("Take back deploy {} of {}", deploy.id, deploy.spec.job);
+    commit_change(
+        control,
+        remote,
+        deploy.by.clone(),
+        change,
+        subject,
+        trailers(deploy),
+    )
+    .await
+}
+
+/// None where the head's document of the job still asks for what the deploy did; else the head.
+fn still_asked_for(remote: &Remote, spec: &DeploySpec) -> Result<Option<CommitId>, CommandFault> {
+    let head = read(remote, None).map_err(|trouble| unavailable(trouble.to_string()))?;
+    let documents = specs::read(&head.files);
+    let asked_for = documents.specs.iter().any(|located| {
+        matches!(&located.spec, Spec::Job(job) if job.name == spec.job && asks_for(job, spec))
+    });
+    Ok((!asked_for).then_some(head.revision.commit))
+}
+
+/// Goes back to what an earlier revision held: all of it, or one job's document.
+pub(super) async fn roll_back(
+    control: &ControlHandle,
+    remote: &Remote,
+    by: String,
+    to: String,
+    job: Option<JobId>,
+    reason: String,
+) -> Result<Committed, CommandFault> {
+    let target = {
+        let (remote, to) = (remote.clone(), to.clone());
+        tokio::task::spawn_blocking(move || revision_of(&remote, &to))
+            .await
+            .map_err(|error| unavailable(error.to_string()))??
+            .revision
+    };
+    let revision = target.commit.to_string();
+    let (change, what) = match job {
+        Some(job) => {
+            let what = format!("job {job} ");
+            (Change::Document { job, revision }, what)
+        }
+        None => (Change::All { revision }, String::new()),
+    };
+    let trailers = vec![
+        ("Muster-Rollback-To", target.commit.to_string()),
+        ("Muster-Actor", by.clone()),
+        ("Muster-Reason", reason),
+    ];
+    let subject = format!("Roll {what}back to {}", title(&target));
+    commit_change(control, remote, by, change, subject, trailers).await
+}
+
+fn title(revision: &Revision) -> String {
+    format!(
+        "{}: {}",
+        muster_core::describe::short(revision.commit.as_str()),
+        revision.subject
+    )
+}
