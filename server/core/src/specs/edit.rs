@@ -273,16 +273,13 @@ fn begin(open: &mut [(Open, usize)], path: &mut Vec<String>) {
 
 /// A value ends, and with it the path to it.
 fn end(open: &mut [(Open, usize)], path: &mut Vec<String>) {
-    match open.last_mut() {
-        Some((Open::Map { key }, _)) => {
-            if key.take().is_some() {
-                path.pop();
-            }
-        }
-        Some((Open::List { .. }, _)) => {
-            path.pop();
-        }
-        None => {}
+    let has_step = match open.last_mut() {
+        Some((Open::Map { key }, _)) => key.take().is_some(),
+        Some((Open::List { .. }, _)) => true,
+        None => false,
+    };
+    if has_step {
+        path.pop();
     }
 }
 

@@ -104,6 +104,7 @@ impl Story {
                 line: 1,
             },
             replaces_tasks,
+            same_as: None,
         });
         let action = if self.fleet.jobs.contains_key(&job) {
             JobAction::Update { target }
