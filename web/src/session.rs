@@ -25,6 +25,18 @@ impl Who {
     pub fn begin() -> Self {
         let who = Self(RwSignal::new(Session::Unknown));
         let token = take_token();
+        // A link that is pasted into a tab where the console is open changes nothing but the part behind the `#`.
+        let on_hash = wasm_bindgen::closure::Closure::<dyn Fn()>::new(move || {
+            if let Some(token) = take_token() {
+                leptos::task::spawn_local(async move { who.sign_in_when_reached(&token).await });
+            }
+        });
+        let _ = window().add_event_listener_with_callback(
+            "hashchange",
+            wasm_bindgen::JsCast::unchecked_ref(on_hash.as_ref()),
+        );
+        // It is there for as long as the page is.
+        on_hash.forget();
         leptos::task::spawn_local(async move {
             match token {
                 Some(token) => who.sign_in_when_reached(&token).await,

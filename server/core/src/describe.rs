@@ -215,7 +215,7 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::RepositoryRecovered => "the repository is well again".to_owned(),
         Event::PlanMade { plan } => plan_sentence(plan),
         Event::PlanPredicted { plan, prediction } => format!(
-            "plan {} will start {} and stop {} within {} s, launches apart",
+            "plan {} will start {} and stop {} within {} s, not counting how long containers take to start",
             short(plan.as_str()),
             counted(u64::from(prediction.started), "container", "containers"),
             counted(u64::from(prediction.stopped), "container", "containers"),

@@ -4,17 +4,17 @@
 //! That takes a while for a large fleet, so it is not done in the control loop but beside it.
 
 use crate::decide::{Draft, automation, follow};
-use crate::describe::reasons;
+use crate::describe::{reasons, subjects_in};
 use crate::fleet::{Fleet, TaskPhase, add_resources};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, PlanId};
+use muster_schemas::ids::{AttemptId, JobId, PlanId};
 use muster_schemas::plan::{
     Plan, PredictedBlock, PredictedStop, PredictedTaken, Prediction, TaskOnHost,
 };
 use muster_schemas::spec::{JobSpec, Tier};
 use muster_schemas::state::{AttemptStatus, Ended, HostResources, Outcome, Phase};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A prediction looks so far ahead. A rollout of a large service takes hours; people want to know how it begins.
@@ -41,6 +41,11 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
         fleet: fleet.clone(),
         now,
         reports: FIRST_SEQUENCE,
+        jobs: plan
+            .changes
+            .iter()
+            .map(|change| change.job.clone())
+            .collect(),
         prediction: Prediction {
             capacity: capacity(fleet),
             ..Prediction::default()
@@ -86,9 +91,9 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
         }
     }
     let seconds = last_change.duration_since(now).as_secs();
-    let mut prediction = world.prediction;
+    let mut prediction = std::mem::take(&mut world.prediction);
     prediction.seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-    blocked(&world.fleet, &mut prediction);
+    blocked(&world.fleet, &world.jobs, &mut prediction);
     prediction.taken = taken(fleet, &world.fleet);
     prediction
 }
@@ -97,6 +102,8 @@ struct World {
     fleet: Fleet,
     now: Timestamp,
     reports: u64,
+    /// The jobs that the plan changes: what happens to others is not its doing.
+    jobs: BTreeSet<JobId>,
     prediction: Prediction,
 }
 
@@ -120,13 +127,16 @@ impl World {
         }
         // Containers that have ended are cleared away for a long time after; that is no part of the plan's way.
         let changed = records.iter().any(|record| {
-            !matches!(
+            let clears_away = matches!(
                 record.event,
                 Event::AttemptRetired { .. }
                     | Event::AttemptForgotten { .. }
                     | Event::TaskForgotten { .. }
                     | Event::JobForgotten { .. }
-            )
+            );
+            let about = subjects_in(&self.fleet, record).job;
+            let is_others = about.is_some_and(|job| !self.jobs.contains(&JobId::from(job)));
+            !clears_away && !is_others
         });
         (changed, due)
     }
@@ -139,7 +149,9 @@ impl World {
                 .map_or_else(|| host.to_string(), |host| host.name.clone())
         };
         // Only what starts and what stops is predicted.
-        if let Event::AttemptPlaced { task, host, .. } = event {
+        if let Event::AttemptPlaced { task, host, .. } = event
+            && self.jobs.contains(&task.job)
+        {
             self.prediction.started += 1;
             if self.prediction.starts.len() < Prediction::LISTED {
                 self.prediction.starts.push(TaskOnHost {
@@ -148,11 +160,12 @@ impl World {
                 });
             }
         }
-        if let Event::StopOrdered { order } = event {
+        if let Event::StopOrdered { order } = event
+            && let Some(attempt) = self.fleet.attempts.get(&order.attempt)
+            && self.jobs.contains(&attempt.task.job)
+        {
             self.prediction.stopped += 1;
-            if self.prediction.stops.len() < Prediction::LISTED
-                && let Some(attempt) = self.fleet.attempts.get(&order.attempt)
-            {
+            if self.prediction.stops.len() < Prediction::LISTED {
                 self.prediction.stops.push(PredictedStop {
                     task: attempt.task.clone(),
                     host: name(&self.fleet, &attempt.host),
@@ -217,8 +230,12 @@ fn status(attempt: AttemptId, sequence: u64, phase: Phase, now: Timestamp) -> At
     }
 }
 
-fn blocked(fleet: &Fleet, prediction: &mut Prediction) {
-    for task in fleet.jobs.values().flat_map(|job| job.tasks.values()) {
+fn blocked(fleet: &Fleet, jobs: &BTreeSet<JobId>, prediction: &mut Prediction) {
+    for task in jobs
+        .iter()
+        .filter_map(|job| fleet.jobs.get(job))
+        .flat_map(|job| job.tasks.values())
+    {
         let (TaskPhase::Queued { .. }, Some((blocked, _))) = (&task.phase, &task.blocked) else {
             continue;
         };

@@ -7,33 +7,43 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConnectionArgs {
-    /// The control plane's address, such as http://127.0.0.1:7400
-    #[arg(long, global = true, env = "MUSTER_URL", hide_env_values = true)]
+    // The environment is read below: as clap reads it, each hint about wrong arguments would show these as needed.
+    /// The control plane's address, such as http://127.0.0.1:7400 [env: MUSTER_URL]
+    #[arg(long, global = true)]
     url: Option<String>,
-    /// The token; without one, that of the env file which names the same address
-    #[arg(long, global = true, env = "MUSTER_TOKEN", hide_env_values = true)]
+    /// The token; without one, that of the env file which names the same address [env: MUSTER_TOKEN]
+    #[arg(long, global = true)]
     token: Option<String>,
 }
 
 impl ConnectionArgs {
     /// The client, from the arguments, the environment, or the env file of a stack on this machine.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let given = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let given = |value: &Option<String>, name: &str| {
+            value
+                .clone()
+                .or_else(|| std::env::var(name).ok())
+                .filter(|text| !text.is_empty())
+        };
         let home = std::env::var_os("MUSTER_HOME").map(PathBuf::from);
         let from = std::env::current_dir()?;
-        let (url, token) = choose(given(&self.url), given(&self.token), || {
-            let path = env_file::find(home.as_deref(), &from)?;
-            match env_file::read(&path) {
-                Ok(values) => Some((
-                    values.get("MUSTER_URL")?.clone(),
-                    values.get("MUSTER_TOKEN").cloned(),
-                )),
-                Err(error) => {
-                    tracing::warn!(%error, path = %path.display(), "the env file cannot be read");
-                    None
+        let (url, token) = choose(
+            given(&self.url, "MUSTER_URL"),
+            given(&self.token, "MUSTER_TOKEN"),
+            || {
+                let path = env_file::find(home.as_deref(), &from)?;
+                match env_file::read(&path) {
+                    Ok(values) => Some((
+                        values.get("MUSTER_URL")?.clone(),
+                        values.get("MUSTER_TOKEN").cloned(),
+                    )),
+                    Err(error) => {
+                        tracing::warn!(%error, path = %path.display(), "the env file cannot be read");
+                        None
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         Client::new(&url, token)
     }
 }

@@ -300,8 +300,19 @@ pub(super) fn plan_status(status: PlanStatus) -> (&'static str, Tone) {
     }
 }
 
+/// What an event is about, in one word: the task before its job, and a plan where there is nothing else.
+pub(super) fn about(event: &EventView) -> &str {
+    let plan = || event.plan.as_deref().map(short);
+    event
+        .task
+        .as_deref()
+        .or(event.job.as_deref())
+        .or_else(plan)
+        .unwrap_or_default()
+}
+
 pub(super) fn events(events: &[EventView], now: Timestamp, wide: bool) -> Table {
-    let mut heads = vec!["SEQ", "AGE", "ACTOR"];
+    let mut heads = vec!["SEQ", "AGE", "ACTOR", "ABOUT"];
     if wide {
         heads.extend(["AT", "KIND", "JOB", "TASK", "HOST"]);
     }
@@ -312,6 +323,7 @@ pub(super) fn events(events: &[EventView], now: Timestamp, wide: bool) -> Table 
             Cell::number(event.seq),
             Cell::text(age(now, event.at)),
             Cell::text(&event.actor),
+            Cell::text(about(event)),
         ];
         if wide {
             cells.extend([

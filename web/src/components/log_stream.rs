@@ -158,6 +158,10 @@ impl Stream {
         } else {
             self.ask_why();
         }
+        self.open_again();
+    }
+
+    fn open_again(&self) {
         let breaks = self.breaks.get();
         self.breaks.set(breaks + 1);
         let wait = WAITS_MILLIS
@@ -197,6 +201,7 @@ impl Stream {
 
     fn ended(&self, event: &MessageEvent) {
         self.close();
+        self.opened.set(false);
         let end = event
             .data()
             .as_string()
@@ -206,7 +211,12 @@ impl Stream {
             Some(LogEnd::NoContainer) => {
                 "The host has no container of this attempt any more, and so no log".to_owned()
             }
-            Some(LogEnd::Failed { message }) => format!("The log could not be read: {message}"),
+            // The way to the host broke, not the log: the agent may be back in a moment.
+            Some(LogEnd::Failed { message }) => {
+                let words = format::sentence(&format!("the log cannot be read now: {message}"));
+                self.shared.flow.try_set(Flow::Waiting(words));
+                return self.open_again();
+            }
         };
         self.shared.flow.try_set(Flow::Ended(words));
     }

@@ -84,7 +84,7 @@ fn show(plan: &PlanView) -> AnyView {
         view! {
             <section class="panel" data-test-refused-documents>
                 <div class="panel-head">
-                    <h2>{format!("{} refused", format::counted(plan.refused.len() as u64, "document"))}</h2>
+                    <h2>{format!("{} in refused documents", format::counted(plan.refused.len() as u64, "fault"))}</h2>
                     <span class="dim">"Their jobs stay as they were."</span>
                 </div>
                 {plan.refused.iter().map(changes::refused).collect_view()}
@@ -204,7 +204,7 @@ fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyV
         .collect_view();
     let has = &prediction.capacity;
     view! {
-        <div class="section-head"><h2>"Predicted"</h2><span class="dim">"as it looked when the plan was made, launches apart"</span></div>
+        <div class="section-head"><h2>"Predicted"</h2><span class="dim">"as it looked when the plan was made, not counting how long containers take to start"</span></div>
         <section class="panel" data-test-prediction>
             <table class="table compare">
                 <thead><tr>

@@ -103,8 +103,8 @@ fn refused(refused: &[muster_schemas::plan::Diagnostic]) -> AnyView {
     view! {
         <section class="panel" data-test-refused-documents>
             <div class="panel-head">
-                <h2>{format!("{} of the applied revision refused", format::counted(refused.len() as u64, "document"))}</h2>
-                <span class="dim">"Their jobs stay as they were; the others went ahead."</span>
+                <h2>{format!("{} in documents of the applied revision", format::counted(refused.len() as u64, "fault"))}</h2>
+                <span class="dim">"Those documents are refused and their jobs stay as they were; the others went ahead."</span>
             </div>
             {refused.iter().map(changes::refused).collect_view()}
         </section>

@@ -275,11 +275,22 @@ fn give_up(draft: &mut Draft<'_>, id: &TaskId, reason: StopReason) {
         return;
     };
     match &task.phase {
-        TaskPhase::Queued { .. } => {
+        TaskPhase::Queued {
+            reason: waits_for, ..
+        } => {
+            // One that ran, was stopped for something else, and is not started again: that is why it ended.
+            let reason = match waits_for {
+                QueueReason::Stopped { reason } => FinishReason::Stopped {
+                    reason: reason.clone(),
+                },
+                QueueReason::New | QueueReason::Retry { .. } | QueueReason::CrashLoop { .. } => {
+                    FinishReason::NotNeeded { reason }
+                }
+            };
             let event = Event::TaskFinished {
                 task: id.clone(),
                 outcome: Outcome::Stopped,
-                reason: FinishReason::NotNeeded { reason },
+                reason,
             };
             draft.say(automation("scale"), event);
         }

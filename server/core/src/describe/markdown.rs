@@ -147,7 +147,7 @@ fn predicted(page: &mut String, prediction: &Prediction) {
     writeln!(page, "### Predicted\n").ok();
     writeln!(
         page,
-        "{} and {} within {}{}, launches apart.\n",
+        "{} and {} within {}{}, not counting how long containers take to start.\n",
         counted(u64::from(prediction.started), "start", "starts"),
         counted(u64::from(prediction.stopped), "stop", "stops"),
         counted(u64::from(prediction.seconds), "second", "seconds"),

@@ -55,7 +55,7 @@ fn journal(trouble: Option<&str>, alerts: &mut Vec<Alert>) {
             severity: Severity::Page,
             code: "journal-damaged".to_owned(),
             message: format!("The check of the whole journal failed: {trouble}."),
-            link: "/fleet".to_owned(),
+            link: "/events".to_owned(),
             since: None,
         });
     }
@@ -67,7 +67,7 @@ fn repository(fleet: &Fleet, alerts: &mut Vec<Alert>) {
             severity: Severity::Page,
             code: trouble_code(trouble).to_owned(),
             message: full(&repository_trouble(trouble)),
-            link: "/fleet".to_owned(),
+            link: "/plans".to_owned(),
             since: Some(*since),
         });
     }
@@ -189,7 +189,7 @@ fn refused(fleet: &Fleet, alerts: &mut Vec<Alert>) {
              {}:{}: {}.",
             first.path, first.line, first.message
         ),
-        link: "/fleet".to_owned(),
+        link: "/plans".to_owned(),
         since: None,
     });
 }

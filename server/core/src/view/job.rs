@@ -18,6 +18,27 @@ use muster_schemas::state::{FinishReason, Outcome, TaskState};
 /// services, short enough for somebody to wait for.
 const START_GRACE_SECS: i64 = 60;
 
+/// Why the job is not as the repository now asks, if that is so: its document is refused, or a change of it is kept back.
+fn not_taken(fleet: &Fleet, job: &Job) -> Option<String> {
+    let refused = fleet
+        .refused
+        .iter()
+        .find(|problem| problem.job.as_ref() == Some(&job.id));
+    if let Some(problem) = refused {
+        return Some(format!(
+            "its document is refused, and it stays as it was: {}:{}: {}",
+            problem.path, problem.line, problem.message
+        ));
+    }
+    let latest = fleet.plans.back()?;
+    let withheld = latest
+        .plan
+        .withheld
+        .iter()
+        .find(|withheld| withheld.change.job == job.id)?;
+    Some(format!("a change of it is kept back: {}", withheld.reason))
+}
+
 /// A job's tasks, counted in one pass.
 #[derive(Debug, Clone, Default)]
 pub struct JobTally<'a> {
@@ -119,8 +140,18 @@ impl<'a> JobTally<'a> {
         self.living - self.in_state(TaskState::Queued)
     }
 
-    /// How the job is, and why, in a sentence; empty where all is well.
+    /// How the job is, and why, in a sentence; empty where all is well. That its document is refused, or a change of it kept
+    /// back, is said first: what runs is not what the repository asks for.
     pub fn status(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
+        let (status, why) = self.status_of_tasks(fleet, job);
+        match not_taken(fleet, job) {
+            None => (status, why),
+            Some(not_taken) if why.is_empty() => (status, not_taken),
+            Some(not_taken) => (status, format!("{not_taken}; {why}")),
+        }
+    }
+
+    fn status_of_tasks(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
         let desired = u64::from(job.desired());
         if let Some(tombstone) = &job.tombstone
             && !fleet.down

@@ -37,6 +37,10 @@ pub fn task_view(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> TaskV
         TaskPhase::Active { .. } => (None, None, None),
         TaskPhase::Finished { outcome, at, .. } => (None, Some(*at), Some(*outcome)),
     };
+    // A finished task may have waited for a version that it never came to run.
+    let ran = attempt
+        .filter(|_| task.is_finished())
+        .map_or(task.version, |attempt| attempt.version);
     TaskView {
         id: task.id.to_string(),
         job: job.id.to_string(),
@@ -56,9 +60,9 @@ pub fn task_view(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> TaskV
             .filter(|attempt| attempt.ended.is_none())
             .and(status)
             .and_then(|status| status.ip.clone()),
-        image: version(job, task.version).image.clone(),
-        version: task.version,
-        current_version: !job.is_outdated(task.version),
+        image: version(job, ran).image.clone(),
+        version: ran,
+        current_version: !job.is_outdated(ran),
         run: task.run,
         container: status.and_then(|status| status.container.clone()),
         created_at: task.created_at,

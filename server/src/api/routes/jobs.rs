@@ -39,7 +39,7 @@ pub async fn list_jobs(
         q: query.one("q")?,
         state: query.words(
             "state",
-            "running, progressing, degraded, crash_loop, blocked, stopping, succeeded, failed, idle",
+            "running, progressing, degraded, crash_loop, blocked, tombstone, stopping, succeeded, failed, idle",
         )?,
         declared: query.flags("declared")?,
         ..spec_filter(&mut query)?

@@ -99,7 +99,7 @@ fn predicted(sheet: &mut Sheet, plan: &PlanView, prediction: &Prediction) {
     sheet.section("Predicted");
     sheet.line(
         &format!(
-            "{} starts, {} stops, within {} s{goes_on}, launches apart",
+            "{} starts, {} stops, within {} s{goes_on}, not counting how long containers take to start",
             prediction.started, prediction.stopped, prediction.seconds
         ),
         Tone::Plain,

@@ -63,7 +63,7 @@ struct JobFilter {
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
-    /// Only in this state: running, progressing, degraded, crash_loop, blocked, stopping, succeeded, failed, idle
+    /// Only in this state: running, progressing, degraded, crash_loop, blocked, tombstone, stopping, succeeded, failed, idle
     #[arg(long)]
     state: Vec<String>,
     /// Only those that a document of the applied revision asks for, or only others
@@ -135,7 +135,7 @@ struct HostFilter {
 
 #[derive(Debug, Args)]
 struct PlanFilter {
-    /// Only in this state: applied, held, superseded
+    /// Only in this state: applied, held, refused, superseded
     #[arg(long)]
     state: Vec<String>,
     /// Only those that change this job

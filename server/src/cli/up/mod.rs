@@ -134,6 +134,6 @@ fn runs_already(settings: &Settings, pid: Option<i32>) -> Failure {
             settings.home.display()
         ),
         "Its Ctrl-C or `make down` ends it. A second one needs a home and a port of its own:\n\
-         MUSTER_HOME=.muster-2 MUSTER_LISTEN=127.0.0.1:7500 make up",
+         MUSTER_HOME=.muster-2 MUSTER_LISTEN=127.0.0.1:7500 MUSTER_CELL=second make up",
     )
 }
