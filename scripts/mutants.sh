@@ -8,7 +8,9 @@
 . "$(dirname "$0")/need.sh"
 
 cd "$root"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+# Not the checkout's own: cargo names what it builds by the place within the
+# workspace, so that a mutant would pass for the code it was made from.
+export CARGO_TARGET_DIR=$MUSTER_HOME/mutants/target
 # The same place each time, so that a second run need not compile it all again.
 tree=$MUSTER_HOME/mutants/tree
 log=$MUSTER_HOME/log/mutants

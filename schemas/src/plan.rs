@@ -314,11 +314,12 @@ impl std::fmt::Display for WithholdReason {
 }
 
 /// What is frozen: no plan changes it, and nothing automated stops its containers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
 #[serde(tag = "scope", rename_all = "snake_case")]
 pub enum FreezeScope {
     /// All of it.
+    #[default]
     Cell,
     /// The jobs of an application.
     App {
@@ -331,6 +332,13 @@ pub enum FreezeScope {
         #[cfg_attr(feature = "describe", schema(value_type = String))]
         job: JobId,
     },
+}
+
+impl FreezeScope {
+    /// Whether it is the whole cell.
+    pub fn is_cell(&self) -> bool {
+        matches!(self, FreezeScope::Cell)
+    }
 }
 
 impl std::fmt::Display for FreezeScope {
@@ -389,8 +397,12 @@ pub enum HoldReason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<LimitScope>,
     },
-    /// The cell is frozen by a person's command. No approval lets it through.
+    /// The cell, or what it changes, is frozen by a person's command. No approval lets it through. Changes that are frozen
+    /// when a plan is made are kept back from it; those that are frozen later hold all of it.
     Frozen {
+        /// What is frozen.
+        #[serde(default, skip_serializing_if = "FreezeScope::is_cell")]
+        scope: FreezeScope,
         /// Who froze it.
         by: String,
         /// Their words.
@@ -443,8 +455,8 @@ impl std::fmt::Display for HoldReason {
                     "; more than {limit_count} tasks and more than {limit_percent} % of what runs need a human"
                 )
             }
-            HoldReason::Frozen { by, reason } => {
-                write!(f, "the cell is frozen by {by}: {reason}")
+            HoldReason::Frozen { scope, by, reason } => {
+                write!(f, "{scope} is frozen by {by}: {reason}")
             }
             HoldReason::FrozenByPolicy { reason } => {
                 write!(f, "the policy freezes the cell: {reason}")

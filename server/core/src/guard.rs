@@ -32,9 +32,22 @@ pub fn check(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Vec<HoldReason> {
         && !plan.changes.is_empty()
     {
         reasons.push(HoldReason::Frozen {
+            scope: freeze.scope.clone(),
             by: freeze.by.clone(),
             reason: freeze.reason.clone(),
         });
+    }
+    // What is frozen while a plan is made is kept back from it. This is what was frozen since.
+    for change in &plan.changes {
+        let Some(WithholdReason::Frozen { scope, by, reason }) =
+            withhold(fleet, &change.job, target_spec(change), now)
+        else {
+            continue;
+        };
+        let reason = HoldReason::Frozen { scope, by, reason };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
     // The freeze of the plan's own policy: so the commit that ends a freeze is not held by it.
     if let Some(reason) = plan
@@ -108,16 +121,20 @@ fn parts(policy: &PolicySpec) -> Vec<(LimitScope, ScopeLimits)> {
 
 /// The spec by which a change belongs to an app and a tier: the one that holds until it is made.
 fn changed_spec<'a>(fleet: &'a Fleet, change: &'a JobChange) -> Option<&'a JobSpec> {
-    match (fleet.jobs.get(&change.job), &change.action) {
-        (Some(job), _) => Some(job.spec()),
-        (None, JobAction::Create { target } | JobAction::Update { target }) => Some(&target.spec),
-        (
-            None,
-            JobAction::Move { .. }
-            | JobAction::Prune { .. }
-            | JobAction::Undeclare { .. }
-            | JobAction::Redeclare { .. },
-        ) => None,
+    match fleet.jobs.get(&change.job) {
+        Some(job) => Some(job.spec()),
+        None => target_spec(change),
+    }
+}
+
+/// What a change asks for from here on, where it says so.
+pub(crate) fn target_spec(change: &JobChange) -> Option<&JobSpec> {
+    match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => Some(&target.spec),
+        JobAction::Move { .. }
+        | JobAction::Prune { .. }
+        | JobAction::Undeclare { .. }
+        | JobAction::Redeclare { .. } => None,
     }
 }
 

@@ -192,14 +192,7 @@ fn keep_back(
     let mut free = Vec::new();
     let mut withheld = Vec::new();
     for change in changes {
-        let spec = match &change.action {
-            JobAction::Create { target } | JobAction::Update { target } => Some(&target.spec),
-            JobAction::Move { .. }
-            | JobAction::Prune { .. }
-            | JobAction::Undeclare { .. }
-            | JobAction::Redeclare { .. } => None,
-        };
-        match guard::withhold(fleet, &change.job, spec, now) {
+        match guard::withhold(fleet, &change.job, guard::target_spec(&change), now) {
             None => free.push(change),
             Some(reason) => withheld.push(Withheld { change, reason }),
         }

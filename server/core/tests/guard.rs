@@ -122,6 +122,31 @@ fn an_approval_lets_exactly_that_plan_through() {
 }
 
 #[test]
+fn what_is_frozen_after_its_plan_was_held_stays_as_it_is() {
+    let mut world = held_world(pruning());
+    let plan = held(&world);
+    freeze(&mut world, app("web"), None).unwrap();
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(latest_status(&world), PlanStatus::Held);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+    let holds = &world.fleet.held_plan().expect("it is held").holds;
+    let said: Vec<String> = holds.iter().map(ToString::to_string).collect();
+    assert_eq!(said[0], "app web is frozen by ann: we look");
+    // Read again, the revision is planned without what is frozen.
+    let again = world.last_input.clone().expect("a commit was made");
+    world.give(Input::Revision(Box::new(again))).unwrap();
+    assert!(world.fleet.held_plan().is_none());
+    world.pass(ENOUGH);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+    // With the freeze over it is a question again.
+    resume(&mut world, app("web")).unwrap();
+    world.pass(ENOUGH);
+    assert_ne!(held(&world), plan);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+}
+
+#[test]
 fn an_approval_of_a_plan_that_another_has_replaced_is_refused() {
     let mut world = held_world(pruning());
     let plan = held(&world);

@@ -1,11 +1,11 @@
 //! What follows when an attempt ends, and which running attempts have to be stopped.
 
 use super::{Draft, automation, scale};
-use crate::fleet::{Attempt, Job, Task, TaskPhase};
+use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::AttemptId;
-use muster_schemas::spec::{Batch, JobKind, RetryPolicy};
+use muster_schemas::spec::{Batch, JobKind, Millis, RetryPolicy};
 use muster_schemas::state::{Ended, FinishReason, Outcome, Phase, QueueReason, StopReason};
 
 /// From so many short attempts in a row on, a task is said to be in a crash loop: one failure is chance, two may be a bad
@@ -264,19 +264,16 @@ fn due_stop(draft: &Draft<'_>, attempt: &Attempt) -> Option<StopReason> {
             message: status.probe_message.clone().unwrap_or_default(),
         });
     }
-    let batch = draft
-        .fleet
-        .jobs
-        .get(&attempt.task.job)?
-        .versions
-        .get(&attempt.version)?
-        .spec
-        .batch
-        .as_ref()?;
-    let running_at = attempt.running_at?;
-    (draft.now.duration_since(running_at) >= batch.runtime_limit.signed()).then_some(
-        StopReason::RuntimeLimit {
-            limit: batch.runtime_limit,
-        },
-    )
+    let (limit, reached_at) = runtime_limit(draft.fleet, attempt)?;
+    (reached_at <= draft.now).then_some(StopReason::RuntimeLimit { limit })
+}
+
+/// The runtime limit of a batch task's attempt, and when it reaches it.
+pub(super) fn runtime_limit(fleet: &Fleet, attempt: &Attempt) -> Option<(Millis, Timestamp)> {
+    let job = fleet.jobs.get(&attempt.task.job)?;
+    let spec = &job.versions.get(&attempt.version)?.spec;
+    let limit = spec.batch.as_ref()?.runtime_limit;
+    // A limit beyond the end of time is never reached.
+    let reached_at = attempt.running_at?.checked_add(limit.signed()).ok()?;
+    Some((limit, reached_at))
 }

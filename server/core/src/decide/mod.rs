@@ -526,8 +526,14 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             let service = fleet.jobs.get(&attempt.task.job)?.spec().service.as_ref()?;
             Some(attempt.healthy_since? + service.rollout.min_healthy_time.signed())
         });
+    let limited = fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.ended.is_none() && attempt.stop.is_none())
+        .filter_map(|attempt| Some(lifecycle::runtime_limit(fleet, attempt)?.1));
     queued
         .chain(settling)
+        .chain(limited)
         .chain(guard::next_due(fleet, now))
         .chain(
             fleet

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod laws;
+
 use jiff::{SignedDuration, Timestamp};
 use muster_core::assign::assignments;
 use muster_core::decide::{Answer, Command, Draft, Input, Refusal, follow, take};
