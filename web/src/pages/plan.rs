@@ -185,6 +185,7 @@ fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyV
             }
         })
         .collect_view();
+    let change = |before, after| format!("{before} → {after}");
     let parts = prediction
         .taken
         .iter()
@@ -192,12 +193,9 @@ fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyV
             view! {
                 <tr>
                     <th scope="row">{taken.part.clone()}</th>
-                    <td class="right number">{taken.before.cpu.to_string()}</td>
-                    <td class="right number">{taken.after.cpu.to_string()}</td>
-                    <td class="right number">{format::bytes(taken.before.memory.0)}</td>
-                    <td class="right number">{format::bytes(taken.after.memory.0)}</td>
-                    <td class="right number">{format::count(taken.before.containers.into())}</td>
-                    <td class="right number">{format::count(taken.after.containers.into())}</td>
+                    <td class="right number">{change(taken.before.cpu.to_string(), taken.after.cpu.to_string())}</td>
+                    <td class="right number">{change(format::bytes(taken.before.memory.0), format::bytes(taken.after.memory.0))}</td>
+                    <td class="right number">{change(format::count(taken.before.containers.into()), format::count(taken.after.containers.into()))}</td>
                 </tr>
             }
         })
@@ -241,9 +239,7 @@ fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyV
                 <summary>{format!("What is taken, of {} CPUs and {} of memory", has.cpu, format::bytes(has.memory.0))}</summary>
                 <table class="table compare">
                     <thead><tr>
-                        <th>"Part"</th><th class="right">"CPU before"</th><th class="right">"after"</th>
-                        <th class="right">"Memory before"</th><th class="right">"after"</th>
-                        <th class="right">"Containers before"</th><th class="right">"after"</th>
+                        <th>"Before → after"</th><th class="right">"CPU"</th><th class="right">"Memory"</th><th class="right">"Containers"</th>
                     </tr></thead>
                     <tbody>{parts}</tbody>
                 </table>
