@@ -1,5 +1,5 @@
 //! What a plan will lead to. The plan is applied to a copy of the fleet, and the very decisions that will be made are made there,
-//! in a world where every launch succeeds at once, every stop is done at once, and nothing else happens.
+//! in a world where every launch succeeds at once, every stop is done at once, and nothing else happens: batch tasks run on.
 //!
 //! That takes a while for a large fleet, so it is not done in the control loop but beside it.
 
@@ -12,9 +12,10 @@ use muster_schemas::ids::{AttemptId, JobId, PlanId};
 use muster_schemas::plan::{
     Plan, PredictedBlock, PredictedStop, PredictedTaken, Prediction, TaskOnHost,
 };
-use muster_schemas::spec::{JobSpec, Tier};
+use muster_schemas::spec::{JobSpec, Millis, Tier};
 use muster_schemas::state::{AttemptStatus, Ended, HostResources, Outcome, Phase};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A prediction looks so far ahead. A rollout of a large service takes hours; people want to know how it begins.
@@ -63,6 +64,17 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
         let id: PlanId = plan.id.clone();
         draft.say(automation("predict"), Event::PlanApplied { plan: id });
     });
+    // How long a program takes nobody knows, so none is predicted to run into its limit.
+    for job in world.fleet.jobs.values_mut() {
+        for version in job.versions.values_mut() {
+            if version.spec.batch.is_some() {
+                let batch = &mut Arc::make_mut(version).spec.batch;
+                batch
+                    .iter_mut()
+                    .for_each(|batch| batch.runtime_limit = Millis(u64::MAX));
+            }
+        }
+    }
     let mut last_change = now;
     let mut steps = 0;
     let horizon = now + HORIZON;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, service, with_image};
+use common::{World, batch, service, with_image};
 use muster_core::decide::Input;
 use muster_core::fleet::PlanOutcome;
 use muster_core::plan::plan;
@@ -83,6 +83,18 @@ fn what_will_find_no_host_is_told_with_the_reason() {
         "{:?}",
         prediction.blocked[0]
     );
+}
+
+/// How long a program takes nobody knows: of a batch its starts are predicted, and not that it runs into its limit.
+#[test]
+fn a_batch_is_predicted_to_start_and_to_run_on() {
+    let mut world = World::new(1);
+    let mut job = batch("sum", 2, 0);
+    job.batch.as_mut().unwrap().runtime_limit = Millis::secs(10);
+    let (prediction, ..) = commit(&mut world, vec![job, service("web", 1)], false, 0);
+    assert_eq!((prediction.started, prediction.stopped), (3, 0));
+    assert!(!prediction.goes_on);
+    assert_eq!(prediction.taken[0].after.containers, 3);
 }
 
 #[test]
