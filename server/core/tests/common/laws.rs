@@ -34,7 +34,8 @@ pub struct Laws {
     records: usize,
     /// The fold of the records that were looked at.
     fleet: Fleet,
-    finished: BTreeSet<(TaskId, jiff::Timestamp, u32)>,
+    /// Tasks with the runs in which they have finished, since their job came to be.
+    finished: BTreeSet<(TaskId, u32)>,
 }
 
 impl Laws {
@@ -56,9 +57,12 @@ impl Laws {
                 let job = &self.fleet.jobs[&task.job];
                 let run = job.tasks[&task.index].run;
                 assert!(
-                    run == 0 || self.finished.insert((task.clone(), job.created_at, run)),
+                    run == 0 || self.finished.insert((task.clone(), run)),
                     "{task} finishes twice in run {run}"
                 );
+            }
+            if let Event::JobForgotten { job } = &record.event {
+                self.finished.retain(|(task, _)| task.job != *job);
             }
             self.fleet.apply(record);
         }
