@@ -3,11 +3,11 @@
 mod common;
 
 use common::laws::{Laws, pick_running};
-use common::{World, batch, service};
+use common::{World, batch, random_job, service};
 use muster_core::decide::{Command, Input};
 use muster_core::plan::plan;
 use muster_schemas::ids::{AttemptId, JobId};
-use muster_schemas::spec::{JobSpec, Limits, Millis, PolicySpec, Port};
+use muster_schemas::spec::{JobSpec, Limits, PolicySpec, Port};
 use muster_schemas::state::{AttemptStatus, Outcome, Phase};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -63,22 +63,7 @@ fn some_job() -> impl Strategy<Value = JobSpec> {
     )
         .prop_map(
             |(name, size, image, cpus, surge, unavailable, constraint)| {
-                let mut spec = if name == "nightly" {
-                    let mut spec = batch(name, size, 1);
-                    if let Some(batch) = &mut spec.batch {
-                        batch.runtime_limit = Millis::secs(40);
-                        batch.run = Some(image.to_string());
-                    }
-                    spec
-                } else {
-                    let mut spec = service(name, size);
-                    if let Some(service) = &mut spec.service {
-                        service.rollout.max_surge = surge;
-                        service.rollout.max_unavailable = if surge == 0 { 1 } else { unavailable };
-                    }
-                    spec
-                };
-                spec.image = format!("registry.example.com/app:{image}");
+                let mut spec = random_job(name, size, image, surge, unavailable);
                 spec.resources.cpu.0 = cpus * 1000;
                 let hard = &mut spec.constraints.hard;
                 match constraint {

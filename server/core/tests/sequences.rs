@@ -8,7 +8,7 @@
 mod common;
 
 use common::laws::{Laws, pick_running};
-use common::{World, batch, service};
+use common::{World, random_job, service};
 use jiff::{SignedDuration, Timestamp};
 use muster_core::assign::assignments;
 use muster_core::decide::{Command, Input, Refusal};
@@ -105,22 +105,7 @@ impl std::fmt::Debug for Written {
 fn some_job() -> impl Strategy<Value = JobSpec> {
     (select(&NAMES[..]), 1..6u32, 1..4u32, 0..3u32, 0..2u32).prop_map(
         |(name, size, image, surge, unavailable)| {
-            let mut spec = if name == "nightly" {
-                let mut spec = batch(name, size, 1);
-                if let Some(batch) = &mut spec.batch {
-                    batch.runtime_limit = Millis::secs(40);
-                    batch.run = Some(image.to_string());
-                }
-                spec
-            } else {
-                let mut spec = service(name, size);
-                if let Some(service) = &mut spec.service {
-                    service.rollout.max_surge = surge;
-                    service.rollout.max_unavailable = if surge == 0 { 1 } else { unavailable };
-                }
-                spec
-            };
-            spec.image = format!("registry.example.com/app:{image}");
+            let mut spec = random_job(name, size, image, surge, unavailable);
             spec.resources.cpu.0 = 1000;
             spec
         },

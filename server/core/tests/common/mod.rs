@@ -85,6 +85,27 @@ pub fn batch(name: &str, size: u32, retries: u32) -> JobSpec {
     }
 }
 
+/// A job of a random world: `nightly` is a batch, every other name a service. A rollout can always go on.
+pub fn random_job(name: &str, size: u32, image: u32, surge: u32, unavailable: u32) -> JobSpec {
+    let mut spec = if name == "nightly" {
+        let mut spec = batch(name, size, 1);
+        if let Some(batch) = &mut spec.batch {
+            batch.runtime_limit = Millis::secs(40);
+            batch.run = Some(image.to_string());
+        }
+        spec
+    } else {
+        let mut spec = service(name, size);
+        if let Some(service) = &mut spec.service {
+            service.rollout.max_surge = surge;
+            service.rollout.max_unavailable = if surge == 0 { 1 } else { unavailable };
+        }
+        spec
+    };
+    spec.image = format!("registry.example.com/app:{image}");
+    spec
+}
+
 fn job(name: &str) -> JobSpec {
     serde_json::from_value(serde_json::json!({
         "name": name, "owner": "team@example.com", "image": "registry.example.com/app:1",
