@@ -422,6 +422,18 @@ pub enum HoldReason {
     },
     /// It changes the policy, and the policy wants that approved.
     PolicyChanges,
+    /// It would ask for more of the hosts than the policy leaves to jobs.
+    TooLittleHeadroom {
+        /// The capacity group that is meant; all jobs together where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        /// What would be short: `CPU` or `memory`.
+        resource: String,
+        /// So much would be asked for, in hundredths of what the hosts have.
+        percent: u32,
+        /// So much may be.
+        limit_percent: u32,
+    },
 }
 
 impl HoldReason {
@@ -430,6 +442,7 @@ impl HoldReason {
         match self {
             HoldReason::TooManyStops { .. }
             | HoldReason::OutOfTime { .. }
+            | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::PolicyChanges => true,
             HoldReason::Frozen { .. } | HoldReason::FrozenByPolicy { .. } => false,
         }
@@ -478,6 +491,21 @@ impl std::fmt::Display for HoldReason {
             }
             HoldReason::PolicyChanges => {
                 f.write_str("it changes the policy, which the policy wants approved")
+            }
+            HoldReason::TooLittleHeadroom {
+                group,
+                resource,
+                percent,
+                limit_percent,
+            } => {
+                match group {
+                    Some(group) => write!(f, "the jobs of capacity group {group}"),
+                    None => f.write_str("all jobs together"),
+                }?;
+                write!(
+                    f,
+                    " would ask for {percent} % of the hosts' {resource}; more than {limit_percent} % needs a human"
+                )
             }
         }
     }

@@ -246,7 +246,7 @@ fn the_specs_of_the_tutorial_hold() {
     for spec in specs {
         let file = SpecFile {
             path: "jobs/tutorial.yaml".to_owned(),
-            bytes: spec.clone().into_bytes(),
+            bytes: spec.as_bytes().into(),
         };
         let documents = read(&[file]);
         assert_eq!(documents.diagnostics, [], "{spec}");

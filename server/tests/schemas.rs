@@ -59,7 +59,12 @@ fn every_example_of_the_reference_holds() {
         .enumerate()
         .map(|(index, rest)| SpecFile {
             path: format!("example-{index}.yaml"),
-            bytes: rest.split("```").next().unwrap_or_default().into(),
+            bytes: rest
+                .split("```")
+                .next()
+                .unwrap_or_default()
+                .as_bytes()
+                .into(),
         })
         .collect();
     assert_eq!(files.len(), 4);
@@ -110,7 +115,9 @@ fn the_example_repository_holds() {
     .into_iter()
     .map(|path| SpecFile {
         path: path.to_owned(),
-        bytes: std::fs::read(root().join("example-repo").join(path)).unwrap(),
+        bytes: std::fs::read(root().join("example-repo").join(path))
+            .unwrap()
+            .into(),
     })
     .collect();
     for file in &files {

@@ -33,6 +33,9 @@ pub struct PolicySpec {
     /// Further limits, on what may be stopped of a tier.
     #[serde(default, skip_serializing_if = "Tiers::is_empty")]
     pub tiers: Tiers,
+    /// How much of the hosts' CPU and memory plans leave free. A plan that asks for more is held until a person approves it.
+    #[serde(default, skip_serializing_if = "Headroom::is_empty")]
+    pub headroom: Headroom,
     /// What it takes to let a held plan through.
     #[serde(default, skip_serializing_if = "Approvals::is_default")]
     pub approvals: Approvals,
@@ -70,6 +73,7 @@ impl PolicySpec {
             limits: Limits::default(),
             apps: BTreeMap::new(),
             tiers: Tiers::default(),
+            headroom: Headroom::default(),
             approvals: Approvals::default(),
             windows: Vec::new(),
             freeze: None,
@@ -183,6 +187,37 @@ impl Tiers {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How much of the CPU and memory of all hosts jobs may ask for together. A plan that asks for less than what is asked for now is
+/// never held for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Headroom {
+    /// Hundredths of the hosts' CPU, and of their memory, that all jobs together leave free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(range(max = 100), example = 10))]
+    pub percent: Option<u32>,
+    /// The part of the hosts that the jobs of a capacity group may ask for, by the group's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, GroupShare>,
+}
+
+impl Headroom {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The part of the hosts that a capacity group may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GroupShare {
+    /// Hundredths of the hosts' CPU, and of their memory, that its jobs may ask for at most.
+    #[cfg_attr(feature = "describe", schemars(range(max = 100), example = 40))]
+    pub at_most: u32,
 }
 
 /// What it takes to let a held plan through.

@@ -3,8 +3,9 @@
 use super::describe;
 use super::{
     Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, ExecProbe,
-    ExponentialBackoffRetry, HttpProbe, ImmediateRetry, JobSpec, Limits, PolicySpec, Port, Probe,
-    Resources, Rollout, ScopeLimits, Security, Service, TcpProbe, Tiers, Window,
+    ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe, ImmediateRetry, JobSpec, Limits,
+    PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security, Service, TcpProbe, Tiers,
+    Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -186,6 +187,20 @@ pub fn reference() -> String {
     rows(&mut page, "apps.<app>.", apps, &fields_of::<ScopeLimits>());
     let tiers = &properties["tiers"];
     rows(&mut page, "tiers.", tiers, &fields_of::<Tiers>());
+    section(
+        &mut page,
+        "Headroom",
+        "headroom",
+        "What a job asks for is its number of tasks times its `resources`; what the hosts have is the sum over all that have reported and were not removed, whether or not they can be seen. Only a plan that asks for more than before is held for it.",
+    );
+    let headroom = &properties["headroom"];
+    table(&mut page, &fields_of::<Headroom>(), "headroom.", headroom);
+    rows(
+        &mut page,
+        "headroom.groups.<group>.",
+        &headroom["properties"]["groups"]["additionalProperties"],
+        &fields_of::<GroupShare>(),
+    );
     section(
         &mut page,
         "Approvals",
@@ -522,6 +537,10 @@ apps:
 tiers:
   critical:
     stopsPerMinute: {count: 5}
+headroom:
+  percent: 10
+  groups:
+    batch: {atMost: 40}
 approvals:
   required: 2
   expireAfter: 1h

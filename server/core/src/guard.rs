@@ -1,12 +1,13 @@
 //! What automation may do unattended.
 //!
-//! Three bounds hold. A plan that takes too much away at once, or comes at the wrong time, becomes a hold, whole: nothing of it
+//! Three bounds hold. A plan that takes too much away at once, asks for too much, or comes at the wrong time, becomes a hold, whole: nothing of it
 //! happens until a human says yes to it ([`check`]). Every automated stop, whatever its reason, draws on one budget
 //! ([`may_stop`]), which is counted from the journal and so survives a restart. And what is frozen is left alone by both.
 //!
 //! The limits are the policy's that held *before* a plan: none can loosen what it is itself judged by.
 
 use crate::fleet::{Fleet, Freeze, Job, STOP_WINDOW_SECS};
+use crate::headroom;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::ids::JobId;
@@ -69,6 +70,7 @@ pub fn check(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Vec<HoldReason> {
         reasons.push(HoldReason::PolicyChanges);
     }
     reasons.extend(too_many_stops(fleet, plan, &policy));
+    reasons.extend(headroom::too_little(fleet, plan, &policy.headroom));
     reasons
 }
 
@@ -296,6 +298,7 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             HoldReason::TooManyStops { .. }
             | HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::PolicyChanges => None,
         });
     let freezes = fleet.freezes.iter().filter_map(|freeze| freeze.until);

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod describe;
 pub mod fleet;
 pub mod guard;
+mod headroom;
 pub mod plan;
 pub mod predict;
 pub mod specs;

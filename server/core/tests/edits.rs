@@ -40,7 +40,7 @@ fn text(text: &str) -> NewValue {
 fn job(file: &str, name: &str) -> JobSpec {
     let file = SpecFile {
         path: "shop.yaml".to_owned(),
-        bytes: file.as_bytes().to_vec(),
+        bytes: file.as_bytes().into(),
     };
     let documents = read(&[file]);
     assert_eq!(documents.diagnostics, []);

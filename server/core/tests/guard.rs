@@ -12,9 +12,11 @@ use muster_schemas::event::Event;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{FreezeScope, HoldReason, LimitScope};
 use muster_schemas::spec::{
-    Approvals, Bound, JobSpec, Millis, PolicySpec, ScopeLimits, Tier, Window, WindowEffect,
+    Approvals, Bound, CpuMillis, GroupShare, Headroom, JobSpec, Millis, PolicySpec, ScopeLimits,
+    Tier, Window, WindowEffect,
 };
 use muster_schemas::state::Actor;
+use std::collections::BTreeMap;
 
 const ENOUGH: u32 = 12;
 
@@ -633,4 +635,92 @@ fn a_freeze_keeps_a_grace_from_ending_and_a_policy_that_no_longer_prunes_ends_it
     assert_eq!((world.stops(), world.healthy("web")), (0, 3));
     let job = &world.fleet.jobs[&JobId::from("web")];
     assert!(!job.declared && job.tombstone.is_none());
+}
+
+#[test]
+fn a_plan_that_leaves_too_little_headroom_is_held() {
+    let shares = Headroom {
+        percent: Some(10),
+        groups: BTreeMap::from([("batch".to_owned(), GroupShare { at_most: 25 })]),
+    };
+    let policy = || PolicySpec {
+        headroom: shares.clone(),
+        ..PolicySpec::named("default")
+    };
+    let sized = |name: &str, group: &str, desired: u32, cpu: u32| {
+        let mut spec = service(name, desired);
+        spec.capacity_group = group.to_owned();
+        spec.resources.cpu = CpuMillis(cpu);
+        spec
+    };
+    // Two hosts with 8 CPUs each: 14.4 of them for all jobs, 4 of them for the group.
+    let mut world = World::new(2);
+    world.commit(vec![sized("web", "default", 10, 1000)], Some(policy()));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 10);
+    let both = |nightly| {
+        vec![
+            sized("web", "default", 10, 1000),
+            sized("nightly", "batch", nightly, 1000),
+        ]
+    };
+    world.commit(both(4), Some(policy()));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("nightly"), 4);
+
+    // Both limits are passed by one more.
+    world.commit(both(5), Some(policy()));
+    world.pass(1);
+    let holds: Vec<String> = world
+        .fleet
+        .held_plan()
+        .expect("a plan is held")
+        .holds
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        holds,
+        [
+            "all jobs together would ask for 94 % of the hosts' CPU; more than 90 % needs a human",
+            "the jobs of capacity group batch would ask for 32 % of the hosts' CPU; more than 25 % needs a human",
+        ]
+    );
+    assert_eq!(world.healthy("nightly"), 4);
+
+    // A person may let it through.
+    let plan = held(&world);
+    approve(&mut world, "ann", &plan).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("nightly"), 5);
+
+    // What asks for less goes ahead, although it is still too much.
+    let mut fewer = both(5);
+    fewer[0] = sized("web", "default", 9, 1000);
+    world.commit(fewer, Some(policy()));
+    world.pass(1);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+}
+
+#[test]
+fn a_plan_that_is_held_for_headroom_goes_ahead_when_a_host_comes() {
+    let policy = PolicySpec {
+        headroom: Headroom {
+            percent: Some(0),
+            groups: BTreeMap::new(),
+        },
+        ..PolicySpec::named("default")
+    };
+    let mut large = service("web", 9);
+    large.resources.cpu = CpuMillis(1000);
+    let mut world = World::new(1);
+    world.commit(vec![service("kept", 1)], Some(policy.clone()));
+    world.pass(ENOUGH);
+    world.commit(vec![service("kept", 1), large], Some(policy));
+    world.pass(1);
+    assert_eq!(latest_status(&world), PlanStatus::Held);
+    world.add_host();
+    world.pass(ENOUGH);
+    assert_eq!(latest_status(&world), PlanStatus::Applied);
+    assert_eq!(world.healthy("web"), 9);
 }

@@ -1,6 +1,6 @@
 //! What people read when something is wrong with their specs. Each snapshot is a transcript: the files, and what is said.
 
-use muster_core::specs::{Documents, Look, SpecFile, read, render};
+use muster_core::specs::{Documents, Look, Reader, SpecFile, read, render};
 use muster_schemas::plan::DocumentRef;
 use muster_schemas::spec::{Bytes, CpuMillis, Millis, PortRef, RetryPolicy, Spec};
 
@@ -14,7 +14,7 @@ macro_rules! show {
 fn file(path: &str, bytes: impl Into<Vec<u8>>) -> SpecFile {
     SpecFile {
         path: path.to_owned(),
-        bytes: bytes.into(),
+        bytes: bytes.into().into(),
     }
 }
 
@@ -621,4 +621,43 @@ fn a_terminal_gets_a_frame() {
         })
         .collect();
     show!(shown);
+}
+
+/// A reader that has read other revisions before reads each as one that has not.
+#[test]
+fn a_reader_that_knows_other_revisions_reads_the_same() {
+    let job = |name: &str, image: &str| {
+        format!(
+            "apiVersion: muster/v1\nkind: Job\nname: {name}\nowner: team@example.com\nimage: {image}\nservice: {{capacity: {{desired: 1}}}}\n"
+        )
+    };
+    let image = "registry.example.com/app:1";
+    let revisions: Vec<Vec<SpecFile>> = vec![
+        vec![
+            file("a.yaml", job("a", image)),
+            file("b.yaml", job("b", image)),
+        ],
+        // One changes, one does not hold any more.
+        vec![
+            file("a.yaml", job("a", "registry.example.com/app:2")),
+            file("b.yaml", "kind: Job\nname: b\n"),
+        ],
+        // The one that stays the same becomes a second of its name, and then is the only one again.
+        vec![
+            file("a.yaml", job("a", "registry.example.com/app:2")),
+            file("c.yaml", job("a", image)),
+        ],
+        vec![file("a.yaml", job("a", "registry.example.com/app:2"))],
+        // The same content under another path.
+        vec![file("z.yaml", job("a", "registry.example.com/app:2"))],
+        vec![],
+        vec![
+            file("a.yaml", job("a", image)),
+            file("b.yaml", job("b", image)),
+        ],
+    ];
+    let mut reader = Reader::default();
+    for files in &revisions {
+        assert_eq!(reader.read(files), read(files));
+    }
 }

@@ -29,7 +29,7 @@ fn read_soundly(bytes: Vec<u8>) -> (Vec<Spec>, Vec<Diagnostic>) {
     let started = Instant::now();
     let files = [SpecFile {
         path: "a.yaml".to_owned(),
-        bytes,
+        bytes: bytes.into(),
     }];
     let documents = read(&files);
     assert!(started.elapsed() < SOON, "took {:?}", started.elapsed());

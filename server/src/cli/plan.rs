@@ -49,7 +49,7 @@ async fn work_out(args: PlanArgs, client: &Client, screen: &Screen) -> anyhow::R
         .map(|files| {
             let mut sent = Vec::with_capacity(files.len());
             for file in files {
-                let content = String::from_utf8(file.bytes)
+                let content = String::from_utf8(file.bytes.to_vec())
                     .with_context(|| format!("{} is not UTF-8", file.path))?;
                 sent.push(PlanFile {
                     path: file.path,

@@ -340,7 +340,7 @@ fn gather_file(path: &Path, gathered: &mut Gathered) -> anyhow::Result<()> {
     }
     gathered.add(SpecFile {
         path: shown(path),
-        bytes,
+        bytes: bytes.into(),
     })
 }
 

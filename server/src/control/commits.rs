@@ -207,7 +207,7 @@ fn checked(
 ) -> Result<Content, CommandFault> {
     let file = SpecFile {
         path: path.to_owned(),
-        bytes: text.clone().into_bytes(),
+        bytes: text.as_bytes().into(),
     };
     head.files.retain(|file| file.path != path);
     head.files.push(file);

@@ -10,7 +10,7 @@ use muster_core::fleet::{Fleet, PlanEntry, PlanOutcome};
 use muster_core::guard;
 use muster_core::plan::{PlanInput, plan};
 use muster_core::predict::predict;
-use muster_core::specs::SpecFile;
+use muster_core::specs::{Reader, SpecFile};
 use muster_core::view::plan_view_of;
 use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
 use muster_schemas::event::RepositoryTrouble;
@@ -42,7 +42,7 @@ pub(super) async fn preview(
             .await??
         }
     };
-    let Some((input, _)) = prepare(control, &reading).await else {
+    let Some((input, _)) = prepare(control, &reading, &mut Reader::default()).await else {
         return Err(PreviewFault::Failed(
             "the documents could not be checked; the control plane's log says more".to_owned(),
         ));
@@ -75,7 +75,7 @@ fn working_tree(files: Vec<PlanFile>, by: String) -> Reading {
             .into_iter()
             .map(|file| SpecFile {
                 path: file.path,
-                bytes: file.content.into_bytes(),
+                bytes: file.content.into_bytes().into(),
             })
             .collect(),
         diagnostics: Vec::new(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use muster_core::decide::Input;
 use muster_core::plan::{PlanInput, images_to_resolve, plan};
 use muster_core::predict::predict;
-use muster_core::specs;
+use muster_core::specs::Reader;
 use muster_schemas::event::RepositoryTrouble;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ pub async fn follow_repository(
     shutdown: CancellationToken,
 ) {
     let mut unresolved: Option<Reading> = None;
+    let mut reader = Reader::default();
     loop {
         let reading = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -37,7 +38,8 @@ pub async fn follow_repository(
         };
         let input = match reading {
             Ok(reading) => {
-                let Some((input, all_resolved)) = prepare(&control, &reading).await else {
+                let Some((input, all_resolved)) = prepare(&control, &reading, &mut reader).await
+                else {
                     continue;
                 };
                 unresolved = (!all_resolved).then_some(reading);
@@ -77,16 +79,25 @@ fn predicted(control: &ControlHandle, input: &PlanInput) {
     });
 }
 
-/// Checks the documents and resolves the images that are new. Says whether all of them could be.
+/// Checks the documents, of which `reader` knows those of the revision before, and resolves the images that are new. Says whether all of them could be.
 pub(super) async fn prepare(
     control: &ControlHandle,
     reading: &Reading,
+    reader: &mut Reader,
 ) -> Option<(PlanInput, bool)> {
     let files = reading.files.clone();
+    let mut reads = std::mem::take(reader);
     // Ten thousand documents take long enough to keep other work waiting.
-    let documents = tokio::task::spawn_blocking(move || specs::read(&files)).await;
+    let documents = tokio::task::spawn_blocking(move || {
+        let documents = reads.read(&files);
+        (documents, reads)
+    })
+    .await;
     let mut documents = match documents {
-        Ok(documents) => documents,
+        Ok((documents, reads)) => {
+            *reader = reads;
+            documents
+        }
         Err(error) => {
             tracing::error!(%error, "the documents of the revision could not be checked");
             return None;

@@ -3,6 +3,8 @@
 use git2::{ObjectType, Odb, Oid, Repository};
 use muster_core::specs::SpecFile;
 use muster_schemas::plan::Diagnostic;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Spec files of a revision, those that were not read counted too. Ten times what the largest fleets have; beyond it
 /// nothing is read, because to leave some files out would look like their removal.
@@ -27,30 +29,43 @@ const MAX_TREE_BYTES: usize = 32 << 20;
 /// What a pointer of Git LFS begins with.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
+/// The spec files of the last revision that was read, by what git names their content with: a commit changes a few of
+/// thousands, and the others need not be unpacked again.
+#[derive(Default)]
+pub(super) struct Blobs(Mutex<HashMap<Oid, Arc<[u8]>>>);
+
 /// Reads the spec files below a tree, and tells which entries were not read. The error is a sentence: the revision as a
 /// whole cannot be read, or has more in it than is read.
 pub(super) fn read(
     repository: &Repository,
     root: Oid,
+    blobs: &Blobs,
 ) -> Result<(Vec<SpecFile>, Vec<Diagnostic>), String> {
+    let known = std::mem::take(&mut *blobs.0.lock().unwrap_or_else(PoisonError::into_inner));
     let odb = repository
         .odb()
         .map_err(|error| error.message().to_owned())?;
     let mut walk = Walk {
         repository,
         odb,
+        known,
+        now: HashMap::new(),
         entries: 0,
         total_bytes: 0,
         files: Vec::new(),
         diagnostics: Vec::new(),
     };
     walk.tree(root, "", 0)?;
+    *blobs.0.lock().unwrap_or_else(PoisonError::into_inner) = walk.now;
     Ok((walk.files, walk.diagnostics))
 }
 
 struct Walk<'r> {
     repository: &'r Repository,
     odb: Odb<'r>,
+    /// What the last revision had, and what this one has.
+    known: HashMap<Oid, Arc<[u8]>>,
+    now: HashMap<Oid, Arc<[u8]>>,
     entries: usize,
     total_bytes: usize,
     files: Vec<SpecFile>,
@@ -126,27 +141,40 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, id: Oid, path: String) -> Result<(), String> {
-        let unreadable = |error: git2::Error| format!("{path} cannot be read: {}", error.message());
-        // Its size is asked for before its content, which may be of any size once it is unpacked.
-        let (size, kind) = self.odb.read_header(id).map_err(unreadable)?;
-        if kind != ObjectType::Blob {
-            return self.refuse(Refusal::Mode, path);
-        }
-        if size > MAX_FILE_BYTES {
-            return self.refuse(Refusal::Size(size), path);
-        }
-        let bytes = self.odb.read(id).map_err(unreadable)?.data().to_vec();
-        if bytes.starts_with(LFS_POINTER) {
-            return self.refuse(Refusal::Lfs, path);
-        }
+        let bytes = match self.known.get(&id).or_else(|| self.now.get(&id)) {
+            Some(bytes) => Arc::clone(bytes),
+            None => match self.unpack(id, &path)? {
+                Ok(bytes) => bytes,
+                Err(refusal) => return self.refuse(refusal, path),
+            },
+        };
         self.total_bytes += bytes.len();
         if self.total_bytes > MAX_TOTAL_BYTES {
             return Err(format!(
                 "its spec files have more than {MAX_TOTAL_BYTES} bytes together; use more than one cell"
             ));
         }
+        self.now.insert(id, Arc::clone(&bytes));
         self.files.push(SpecFile { path, bytes });
         self.count()
+    }
+
+    /// A file's content, or why it is not read. The error is about the revision as a whole.
+    fn unpack(&self, id: Oid, path: &str) -> Result<Result<Arc<[u8]>, Refusal>, String> {
+        let unreadable = |error: git2::Error| format!("{path} cannot be read: {}", error.message());
+        // Its size is asked for before its content, which may be of any size once it is unpacked.
+        let (size, kind) = self.odb.read_header(id).map_err(unreadable)?;
+        if kind != ObjectType::Blob {
+            return Ok(Err(Refusal::Mode));
+        }
+        if size > MAX_FILE_BYTES {
+            return Ok(Err(Refusal::Size(size)));
+        }
+        let object = self.odb.read(id).map_err(unreadable)?;
+        if object.data().starts_with(LFS_POINTER) {
+            return Ok(Err(Refusal::Lfs));
+        }
+        Ok(Ok(object.data().into()))
     }
 
     fn refuse(&mut self, refusal: Refusal, path: String) -> Result<(), String> {

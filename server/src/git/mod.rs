@@ -16,6 +16,7 @@ pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
 pub use poller::Poller;
 pub use write::{CommitError, Content, NewCommit, commit};
 
+use entries::Blobs;
 use git2::{Oid, Repository};
 use muster_core::specs::SpecFile;
 use muster_schemas::event::RepositoryTrouble;
@@ -59,9 +60,47 @@ pub struct Reading {
 /// # Errors
 /// What makes the repository, or its head, one that must not be followed.
 pub fn read(remote: &Remote, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
-    let head = head(remote)?;
-    head.check_descends_from(applied)?;
-    head.reading(applied)
+    Reader::default().read(remote, applied)
+}
+
+/// Reads one revision after the other: files that are the same as in the last one are not unpacked again.
+#[derive(Default)]
+pub struct Reader {
+    blobs: Blobs,
+}
+
+impl Reader {
+    /// Like [`read`].
+    ///
+    /// # Errors
+    /// Those of [`read`].
+    pub fn read(
+        &self,
+        remote: &Remote,
+        applied: Option<&CommitId>,
+    ) -> Result<Reading, RepositoryTrouble> {
+        let head = head(remote)?;
+        head.check_descends_from(applied)?;
+        head.reading(applied, &self.blobs)
+    }
+
+    /// Like [`Self::read`]; nothing where the head is the one that is known.
+    ///
+    /// # Errors
+    /// Those of [`read`].
+    fn read_new(
+        &self,
+        remote: &Remote,
+        applied: Option<&CommitId>,
+        known: Option<&CommitId>,
+    ) -> Result<Option<Reading>, RepositoryTrouble> {
+        let head = head(remote)?;
+        if known == Some(&head.commit()) {
+            return Ok(None);
+        }
+        head.check_descends_from(applied)?;
+        head.reading(applied, &self.blobs).map(Some)
+    }
 }
 
 /// Reads any revision: a commit, or what names one in git's way (`main~1`, a branch, a tag). It blocks, for as long as a fetch
@@ -80,7 +119,7 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })?;
-    Ok(found.reading(None)?)
+    Ok(found.reading(None, &Blobs::default())?)
 }
 
 /// Why a revision that somebody named cannot be read.
@@ -152,14 +191,18 @@ impl Head {
         }
     }
 
-    /// Reads the revision and its files.
-    pub(crate) fn reading(&self, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
+    /// Reads the revision and its files; `blobs` has those that were read last.
+    fn reading(
+        &self,
+        applied: Option<&CommitId>,
+        blobs: &Blobs,
+    ) -> Result<Reading, RepositoryTrouble> {
         let commit = self
             .repository
             .find_commit(self.commit)
             .map_err(|error| self.unreadable(error.message().to_owned()))?;
         let revision = removals::revision(&commit);
-        let (files, diagnostics) = entries::read(&self.repository, commit.tree_id())
+        let (files, diagnostics) = entries::read(&self.repository, commit.tree_id(), blobs)
             .map_err(|message| self.unreadable(message))?;
         Ok(Reading {
             revision,

@@ -1,6 +1,6 @@
 //! Watching a branch: looked at every so often, and at once when somebody says that it moved.
 
-use super::{Head, Reading, Remote};
+use super::{Reader, Reading, Remote};
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
@@ -45,6 +45,7 @@ impl Poller {
     /// Watches until it is shut down, or nobody listens any more.
     pub async fn run(mut self) {
         let mut sent = Sent::Nothing;
+        let reader = Arc::new(Reader::default());
         loop {
             let began = Instant::now();
             let applied = self.applied.borrow_and_update().clone();
@@ -52,7 +53,7 @@ impl Poller {
                 Sent::Reading(commit) => Some(commit.clone()),
                 Sent::Nothing | Sent::Trouble(_) => None,
             };
-            let look = look_in_thread(self.remote.clone(), applied, known);
+            let look = look_in_thread(Arc::clone(&reader), self.remote.clone(), applied, known);
             let found = tokio::select! {
                 found = look => found,
                 // The thread is left to its bounds; it holds nothing that anybody waits for.
@@ -97,6 +98,7 @@ impl Poller {
 /// Looks in a thread of its own rather than in the runtime's pool: the runtime waits for its pool when it ends, and a fetch
 /// may take long.
 async fn look_in_thread(
+    reader: Arc<Reader>,
     remote: Remote,
     applied: Option<CommitId>,
     known: Option<CommitId>,
@@ -105,7 +107,7 @@ async fn look_in_thread(
     let spawned = std::thread::Builder::new()
         .name("git".into())
         .spawn(move || {
-            let _ = answer.send(look(&remote, applied.as_ref(), known.as_ref()));
+            let _ = answer.send(reader.read_new(&remote, applied.as_ref(), known.as_ref()));
         });
     let broken = |message: String| Err(RepositoryTrouble::Unreachable { message });
     if let Err(error) = spawned {
@@ -115,20 +117,6 @@ async fn look_in_thread(
         Ok(found) => found,
         Err(_) => broken("reading it failed within the control plane; its log says more".into()),
     }
-}
-
-/// What there is to tell: nothing when the head is the one known already.
-fn look(
-    remote: &Remote,
-    applied: Option<&CommitId>,
-    known: Option<&CommitId>,
-) -> Result<Option<Reading>, RepositoryTrouble> {
-    let head: Head = super::head(remote)?;
-    if known == Some(&head.commit()) {
-        return Ok(None);
-    }
-    head.check_descends_from(applied)?;
-    head.reading(applied).map(Some)
 }
 
 /// The interval, up to a fifth shorter or longer; `random` is from 0 to 1.

@@ -97,7 +97,9 @@ fn reasons_now(
 ) -> Vec<HoldReason> {
     let needs_human = |reason: &&HoldReason| match reason {
         HoldReason::TooManyStops { .. } | HoldReason::PolicyChanges => true,
-        HoldReason::Frozen { .. }
+        // Hosts may have come since, which is all that it takes.
+        HoldReason::TooLittleHeadroom { .. }
+        | HoldReason::Frozen { .. }
         | HoldReason::FrozenByPolicy { .. }
         | HoldReason::OutOfTime { .. } => false,
     };

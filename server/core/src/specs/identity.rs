@@ -8,6 +8,7 @@ use muster_schemas::spec::Spec;
 use std::collections::BTreeMap;
 
 /// A document that holds by itself, with what a diagnostic about its identity needs.
+#[derive(Clone)]
 pub(super) struct Found {
     pub located: Located<Spec>,
     pub name_place: Place,

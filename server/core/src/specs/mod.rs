@@ -4,7 +4,7 @@
 //! not. It is pure and never panics; what it reads comes from people's repositories, so every loop and every depth has a
 //! bound. A document that does not hold never hides another one, neither in its file nor elsewhere.
 //!
-//! The way of one file, and the order to read in: [`split`] decodes it and cuts it into documents; [`tree`] parses one
+//! The way of one file, and the order to read in: [`reader`] takes the files of one revision after the other; [`split`] decodes it and cuts it into documents; [`tree`] parses one
 //! document into nodes that know their place; [`document`] reads such a tree as a spec, [`mend`] going on after an error of
 //! [`typed`] so that people see all of them; [`check`] holds the rules that a type cannot; [`identity`] compares documents with each other; [`render`] shows a diagnostic.
 
@@ -14,6 +14,7 @@ pub mod edit;
 mod identity;
 mod image;
 mod mend;
+mod reader;
 mod render;
 mod report;
 mod split;
@@ -23,15 +24,14 @@ mod typed;
 mod walk;
 mod words;
 
+pub use reader::Reader;
 pub use render::{Look, render};
 pub use report::Code;
 
-use identity::Found;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{Diagnostic, DocumentRef};
 use muster_schemas::spec::Spec;
-use report::{Place, Problem, Source};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The largest file that is read, in bytes: the longest job that people write by hand is some 10 KiB, and a file of this
 /// size parses in some tens of milliseconds.
@@ -49,8 +49,8 @@ pub const MAX_DIAGNOSTICS: usize = 10_000;
 pub struct SpecFile {
     /// Its path from the repository's root, with `/` between the parts.
     pub path: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
+    /// Its content. Files that stay the same from one revision to the next may share it.
+    pub bytes: Arc<[u8]>,
 }
 
 /// Something read, and where it stands.
@@ -75,92 +75,12 @@ pub struct Documents {
 /// Reads and checks the documents of all `files`. The rules that span documents (one document per identity, one policy)
 /// hold over all of them together.
 pub fn read(files: &[SpecFile]) -> Documents {
-    read_all(files, split::wrong_path)
+    Reader::default().read(files)
 }
 
 /// Like [`read`], for files that stand anywhere on somebody's machine: their paths are for people only, so any will do.
 pub fn read_local(files: &[SpecFile]) -> Documents {
-    read_all(files, |_| None)
-}
-
-fn read_all(files: &[SpecFile], wrong_path: fn(&str) -> Option<&'static str>) -> Documents {
-    let mut found = Vec::new();
-    let mut claims = BTreeMap::new();
-    let mut diagnostics = Vec::new();
-    for file in files {
-        let most = if diagnostics.len() < MAX_DIAGNOSTICS {
-            MAX_DIAGNOSTICS_PER_FILE
-        } else {
-            0
-        };
-        match split::decode(file, wrong_path(&file.path)) {
-            Ok(text) => read_file(file, text, most, &mut found, &mut claims, &mut diagnostics),
-            Err(problem) => diagnostics.push(*problem),
-        }
-    }
-    let specs = identity::refuse_shared(found, &claims, &mut diagnostics);
-    diagnostics.sort_by(|a, b| {
-        (&a.path, a.line, a.column, &a.code).cmp(&(&b.path, b.line, b.column, &b.code))
-    });
-    Documents { specs, diagnostics }
-}
-
-fn read_file(
-    file: &SpecFile,
-    text: &str,
-    most: usize,
-    found: &mut Vec<Found>,
-    claims: &mut BTreeMap<JobId, String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let source = Source::new(&file.path, text);
-    let mut told = 0;
-    let mut index = 0;
-    for chunk in split::documents(text) {
-        let read = document::read(chunk);
-        if read.is_empty() {
-            continue;
-        }
-        let document = index;
-        index += 1;
-        if let Some(accepted) = read.accepted {
-            found.push(Found {
-                located: Located {
-                    spec: accepted.spec,
-                    source: DocumentRef {
-                        path: file.path.clone(),
-                        document,
-                        line: accepted.line,
-                    },
-                },
-                name_place: accepted.name_place,
-                name_line: source.line(accepted.name_place.line),
-            });
-            continue;
-        }
-        if let (Some(job), Some(first)) = (&read.job, read.problems.first()) {
-            let place = format!("{}:{}", file.path, first.place.line);
-            claims.entry(job.clone()).or_insert(place);
-        }
-        if told + read.problems.len() > most {
-            diagnostics.push(source.diagnostic(
-                Problem {
-                    code: Code::TooManyProblems,
-                    place: read.problems.first().map_or(Place::default(), |first| first.place),
-                    message: "too much is wrong with this file; it is not read from here on".to_owned(),
-                    help: "correct what is told of it so far, or check whether it is meant to hold specs at all".to_owned(),
-                },
-                None,
-            ));
-            return;
-        }
-        told += read.problems.len();
-        diagnostics.extend(
-            read.problems
-                .into_iter()
-                .map(|problem| source.diagnostic(problem, read.job.clone())),
-        );
-    }
+    Reader::local().read(files)
 }
 
 /// Whether a text can be a job's name: lower-case letters, digits and hyphens, beginning with a letter and not ending with

@@ -137,20 +137,25 @@ impl World {
                 version: "0.1.0".to_owned(),
             })
             .expect("a leader");
-        for number in 0..hosts {
-            let name = format!("host-{number}");
-            let Ok(Answer::Enrolled(host)) = world.give(Input::Enrol { name: name.clone() }) else {
-                panic!("a host enrols")
-            };
-            let facts = facts(&name, ["a", "b", "c"][(number % 3) as usize]);
-            world
-                .give(Input::Connected {
-                    host,
-                    facts: Box::new(facts),
-                })
-                .expect("a known host");
+        for _ in 0..hosts {
+            world.add_host();
         }
         world
+    }
+
+    /// Adds a host like the others.
+    pub fn add_host(&mut self) {
+        let number = self.fleet.hosts.len();
+        let name = format!("host-{number}");
+        let Ok(Answer::Enrolled(host)) = self.give(Input::Enrol { name: name.clone() }) else {
+            panic!("a host enrols")
+        };
+        let facts = facts(&name, ["a", "b", "c"][number % 3]);
+        self.give(Input::Connected {
+            host,
+            facts: Box::new(facts),
+        })
+        .expect("a known host");
     }
 
     /// Gives an input and lets everything follow.

@@ -160,7 +160,7 @@ fn read_objects(git_dir: &Path, wanted: Vec<Entry>, gathered: &mut Gathered) -> 
             bytes.truncate(size);
             gathered.add(SpecFile {
                 path: entry.path,
-                bytes,
+                bytes: bytes.into(),
             })?;
         }
         Ok(())

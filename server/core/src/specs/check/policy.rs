@@ -3,11 +3,12 @@
 use super::super::report::{Code, quoted};
 use super::Checks;
 use crate::window;
-use muster_schemas::spec::{Bound, Millis, PolicySpec, ScopeLimits};
+use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits};
 use std::collections::BTreeSet;
 
 const MAX_WINDOWS: usize = 64;
 const MAX_APPS: usize = 1000;
+const MAX_GROUPS: usize = 1000;
 const MAX_COUNT: u32 = 100_000;
 const MAX_REASON: usize = 1000;
 /// An approval that counts for less can hardly be used, one that counts for longer is forgotten before.
@@ -44,6 +45,7 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
             scope_limits(&["tiers", tier], limits, checks);
         }
     }
+    headroom(&policy.headroom, checks);
     let approvals = &policy.approvals;
     checks.within(&["approvals", "required"], approvals.required, 1, 10);
     checks.within(
@@ -72,6 +74,28 @@ fn scope_limits(path: &[&str], limits: &ScopeLimits, checks: &mut Checks<'_>) {
 fn bound(path: &[&str], bound: Bound, checks: &mut Checks<'_>) {
     checks.within(&[path, &["count"]].concat(), bound.count, 0, MAX_COUNT);
     checks.within(&[path, &["percent"]].concat(), bound.percent, 0, 100);
+}
+
+fn headroom(headroom: &Headroom, checks: &mut Checks<'_>) {
+    if let Some(percent) = headroom.percent {
+        checks.within(&["headroom", "percent"], percent, 0, 100);
+    }
+    if headroom.groups.len() > MAX_GROUPS {
+        checks.refuse(
+            &["headroom", "groups"],
+            Code::OutOfRange,
+            format!("{} capacity groups stand here", headroom.groups.len()),
+            format!("at most {MAX_GROUPS} can"),
+        );
+    }
+    for (group, share) in &headroom.groups {
+        checks.within(
+            &["headroom", "groups", group, "atMost"],
+            share.at_most,
+            0,
+            100,
+        );
+    }
 }
 
 fn windows(policy: &PolicySpec, checks: &mut Checks<'_>) {
