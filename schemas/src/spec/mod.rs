@@ -21,6 +21,7 @@ pub use quantity::*;
 pub use retry::*;
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The only `apiVersion` there is so far.
 pub const API_VERSION: &str = "muster/v1";
@@ -29,8 +30,8 @@ pub const API_VERSION: &str = "muster/v1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
 pub enum Spec {
-    /// A service or a batch job.
-    Job(Box<JobSpec>),
+    /// A service or a batch job. Most documents of a revision are those of the revision before, and share it.
+    Job(Arc<JobSpec>),
     /// What automation may do unattended in this cell.
     Policy(PolicySpec),
 }

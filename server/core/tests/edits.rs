@@ -48,7 +48,7 @@ fn job(file: &str, name: &str) -> JobSpec {
         .specs
         .into_iter()
         .find_map(|located| match located.spec {
-            Spec::Job(job) if job.name.as_str() == name => Some(*job),
+            Spec::Job(job) if job.name.as_str() == name => Some((*job).clone()),
             Spec::Job(_) | Spec::Policy(_) => None,
         })
         .expect("the job is there")

@@ -204,7 +204,7 @@ fn what_a_plan_refuses() {
     });
     world.commit(vec![service("web", 1), batch("sum", 1, 0)], prune(true));
     let mut input = world.last_input.clone().expect("a commit was made");
-    input.documents.specs[0].spec = muster_schemas::spec::Spec::Job(Box::new(newer));
+    input.documents.specs[0].spec = muster_schemas::spec::Spec::Job(std::sync::Arc::new(newer));
     assert_eq!(
         images_to_resolve(&world.fleet, &input.documents),
         ["registry.example.com/app:9".to_owned()].into(),

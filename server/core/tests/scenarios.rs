@@ -269,7 +269,7 @@ fn a_renamed_file_keeps_its_containers() {
     let before = world.running.clone();
     let mut documents = muster_core::specs::Documents::default();
     documents.specs.push(muster_core::specs::Located {
-        spec: muster_schemas::spec::Spec::Job(Box::new(service("web", 2))),
+        spec: muster_schemas::spec::Spec::Job(std::sync::Arc::new(service("web", 2))),
         source: muster_schemas::plan::DocumentRef {
             path: "elsewhere/shop.yaml".to_owned(),
             document: 1,

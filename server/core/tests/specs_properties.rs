@@ -326,7 +326,7 @@ proptest! {
         let yaml = serde_saphyr::to_string(&fields).unwrap();
         let (specs, diagnostics) = read_soundly(yaml.clone().into_bytes());
         prop_assert_eq!(diagnostics, vec![], "{}", yaml);
-        prop_assert_eq!(specs, vec![Spec::Job(Box::new(job))], "{}", yaml);
+        prop_assert_eq!(specs, vec![Spec::Job(std::sync::Arc::new(job))], "{}", yaml);
     }
 }
 

@@ -290,7 +290,7 @@ impl World {
                 documents.diagnostics.push(diagnostic(name));
             } else {
                 documents.specs.push(Located {
-                    spec: Spec::Job(Box::new(spec.clone())),
+                    spec: Spec::Job(std::sync::Arc::new(spec.clone())),
                     source: source(name),
                 });
             }

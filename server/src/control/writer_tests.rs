@@ -228,7 +228,7 @@ fn revision() -> PlanInput {
     .expect("a minimal job");
     let mut documents = Documents::default();
     documents.specs.push(Located {
-        spec: Spec::Job(Box::new(spec)),
+        spec: Spec::Job(Arc::new(spec)),
         source: DocumentRef {
             path: "web.yaml".to_owned(),
             document: 0,

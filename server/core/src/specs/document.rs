@@ -103,7 +103,7 @@ pub(super) fn read(chunk: Chunk<'_>) -> Read {
         .map_or(root.place, |entry| entry.value.place);
     let spec = match kind {
         Some(Kind::Job) => read_kind::<JobSpec>(&mut root, &mut problems, check::job)
-            .map(|job| Spec::Job(Box::new(job))),
+            .map(|job| Spec::Job(std::sync::Arc::new(job))),
         Some(Kind::Policy) => {
             read_kind::<PolicySpec>(&mut root, &mut problems, check::policy).map(Spec::Policy)
         }

@@ -35,13 +35,18 @@ pub(super) fn refuse_shared(
             .or_default()
             .push(index);
     }
-    let places: Vec<String> = found
-        .iter()
-        .map(|document| {
-            format!(
+    // Of those that share their identity only: there are thousands of others.
+    let places: BTreeMap<usize, String> = holders
+        .values()
+        .filter(|holders| holders.len() > 1)
+        .flatten()
+        .map(|index| {
+            let document = &found[*index];
+            let place = format!(
                 "{}:{}",
                 document.located.source.path, document.name_place.line
-            )
+            );
+            (*index, place)
         })
         .collect();
     let mut specs = Vec::with_capacity(found.len());
@@ -51,7 +56,7 @@ pub(super) fn refuse_shared(
         let others = holders[&identity]
             .iter()
             .filter(|other| **other != index)
-            .map(|other| &places[*other]);
+            .map(|other| &places[other]);
         let others: Vec<&str> = others.chain(claim).map(String::as_str).collect();
         if others.is_empty() {
             specs.push(document.located);

@@ -226,7 +226,7 @@ impl World {
         for spec in specs {
             let path = format!("jobs/{}.yaml", spec.name);
             documents.specs.push(Located {
-                spec: Spec::Job(Box::new(spec)),
+                spec: Spec::Job(std::sync::Arc::new(spec)),
                 source: at(&path),
             });
         }
