@@ -218,6 +218,9 @@ api! {
         pub spec: serde_json::Value,
         /// How the rollout stands, while there is one.
         pub rollout: Option<RolloutView>,
+        /// Its disruption budget and how it stands, if it has one.
+        #[serde(default)]
+        pub disruption_budget: Option<DisruptionBudgetView>,
         /// The latest plans that changed it, newest first, at most 20.
         pub history: Vec<JobHistoryView>,
     }
@@ -236,6 +239,24 @@ api! {
         pub outdated: u64,
         /// What it waits for, in a sentence.
         pub waiting_for: String,
+    }
+}
+
+api! {
+    /// The disruption budget of a job, and how it stands.
+    pub struct DisruptionBudgetView {
+        /// The limit, in a sentence.
+        pub limit: String,
+        /// How many of its tasks may go in which time, and how many went, in a sentence; null where it is not limited.
+        pub rate: Option<String>,
+        /// When its tasks may go; empty for at all times.
+        pub windows: Vec<String>,
+        /// So many of its tasks are healthy.
+        pub healthy: u32,
+        /// So many have to stay so.
+        pub floor: u32,
+        /// What the next healthy task that is to be replaced waits for, in a sentence; null where one may go now.
+        pub waits_for: Option<String>,
     }
 }
 

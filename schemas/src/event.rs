@@ -7,7 +7,8 @@ use crate::deploy::{DeploySpec, DeployStatus};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
 use crate::state::{
-    Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason, StopOrder,
+    Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason,
+    StopOrder, StopReason,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,20 @@ pub enum Event {
     AttemptReported {
         /// What it says.
         status: AttemptStatus,
+    },
+    /// Muster wants to stop a container on its own account, and the job manages that itself: its owner is asked to.
+    StopAnnounced {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: StopReason,
+        /// Until then the owner has time.
+        until: Timestamp,
+    },
+    /// What the owner was asked for is not wanted any more.
+    StopWithdrawn {
+        /// The attempt.
+        attempt: AttemptId,
     },
     /// A container is to be stopped. This record is durable before the order is sent.
     StopOrdered {

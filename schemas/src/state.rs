@@ -2,6 +2,7 @@
 
 use crate::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
 use crate::spec::{Bytes, CpuMillis, Mbps, Millis};
+use crate::stop::Disruption;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -254,6 +255,18 @@ impl StopReason {
             | StopReason::Liveness { .. }
             | StopReason::RuntimeLimit { .. } => true,
             StopReason::Asked { .. } | StopReason::Down => false,
+        }
+    }
+
+    /// How far the job's disruption budget holds it.
+    pub fn disruption(&self) -> Disruption {
+        match self {
+            StopReason::Rollout { .. } => Disruption::Replace,
+            StopReason::ScaleIn | StopReason::Prune => Disruption::Fewer,
+            StopReason::Liveness { .. } => Disruption::Own,
+            StopReason::RuntimeLimit { .. } | StopReason::Asked { .. } | StopReason::Down => {
+                Disruption::Exempt
+            }
         }
     }
 }

@@ -51,6 +51,12 @@ pub fn job() -> Value {
         schema["properties"][probe]["oneOf"] =
             json!([{ "required": ["http"] }, { "required": ["tcp"] }, { "required": ["exec"] }]);
     }
+    schema["properties"]["disruptionBudget"]["oneOf"] = json!([
+        { "required": ["availabilityPercentageLimit"] },
+        { "required": ["unhealthyTasksLimit"] },
+        { "required": ["relocationLimit"] },
+        { "required": ["selfManaged"] },
+    ]);
     schema
 }
 

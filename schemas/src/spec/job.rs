@@ -1,6 +1,6 @@
 //! The `Job` kind: a service or a batch job.
 
-use super::{Bytes, Constraints, CpuMillis, Mbps, Millis, Probe, RetryPolicy};
+use super::{Bytes, Constraints, CpuMillis, DisruptionBudget, Mbps, Millis, Probe, RetryPolicy};
 use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +83,9 @@ pub struct JobSpec {
     /// Time from the stop signal to the kill signal; at most 10 minutes.
     #[serde(default = "default_kill_grace")]
     pub kill_grace: Millis,
+    /// How much of the job automation may disturb at once, how fast, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_budget: Option<DisruptionBudget>,
 
     /// Makes the job a service: so many tasks that run until they are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 mod constraint;
 #[cfg(feature = "describe")]
 pub mod describe;
+mod disruption;
 mod job;
 mod policy;
 mod probe;
@@ -14,6 +15,7 @@ pub mod reference;
 mod retry;
 
 pub use constraint::*;
+pub use disruption::*;
 pub use job::*;
 pub use policy::*;
 pub use probe::*;

@@ -288,7 +288,7 @@ pub struct Window {
 }
 
 impl Window {
-    fn default_time_zone() -> String {
+    pub(super) fn default_time_zone() -> String {
         "UTC".to_owned()
     }
 }
@@ -317,4 +317,19 @@ pub enum Day {
     Fri,
     Sat,
     Sun,
+}
+
+impl Day {
+    /// The day's word, as it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
 }

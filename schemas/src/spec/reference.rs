@@ -2,10 +2,11 @@
 
 use super::describe;
 use super::{
-    Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, ExecProbe,
-    ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe, ImmediateRetry, JobSpec, Limits,
-    PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security, Service, TcpProbe, Tiers,
-    Window,
+    Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, DisruptionBudget,
+    DisruptionWindow, ExecProbe, ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe,
+    ImmediateRetry, JobSpec, Limits, PerInterval, PercentagePerHour, PercentagePerInterval,
+    PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security, SelfManaged, Service,
+    TcpProbe, Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -127,6 +128,7 @@ pub fn reference() -> String {
             rows(&mut page, &format!("{word}."), choice, &fields);
         }
     }
+    disruption_budget(&mut page, &job["properties"]["disruptionBudget"]);
     section(
         &mut page,
         "Security",
@@ -227,6 +229,48 @@ pub fn reference() -> String {
     );
     page.push_str(EXAMPLES);
     page
+}
+
+fn disruption_budget(page: &mut String, budget: &Value) {
+    section(
+        page,
+        "Disruption budget",
+        "disruptionBudget",
+        DISRUPTION_INTRODUCTION,
+    );
+    let fields = fields_of::<DisruptionBudget>();
+    table(page, &fields, "disruptionBudget.", budget);
+    let properties = &budget["properties"];
+    rows(
+        page,
+        "disruptionBudget.selfManaged.",
+        &properties["selfManaged"],
+        &fields_of::<SelfManaged>(),
+    );
+    for (word, fields) in [
+        ("percentagePerHour", fields_of::<PercentagePerHour>()),
+        ("perInterval", fields_of::<PerInterval>()),
+        (
+            "percentagePerInterval",
+            fields_of::<PercentagePerInterval>(),
+        ),
+    ] {
+        let choices = properties["rate"]["oneOf"].as_array();
+        let choice = choices
+            .into_iter()
+            .flatten()
+            .find_map(|choice| choice["properties"].get(word));
+        if let Some(choice) = choice {
+            let prefix = format!("disruptionBudget.rate.{word}.");
+            rows(page, &prefix, choice, &fields);
+        }
+    }
+    rows(
+        page,
+        "disruptionBudget.windows[].",
+        &properties["windows"]["items"],
+        &fields_of::<DisruptionWindow>(),
+    );
 }
 
 fn section(page: &mut String, title: &str, field: &str, about: &str) {
@@ -433,6 +477,20 @@ const JOB_INTRODUCTION: &str = "\
 What one job asks for: a service or a batch job. Exactly one of `service` and `batch` is written. A job is known by its `name`,
 not by the file that it stands in.";
 
+const DISRUPTION_INTRODUCTION: &str = "\
+What anything automated has to leave alone of the job. Exactly one of the four limits is written. It holds from the commit that
+writes it on, and it is about healthy tasks: one that is not healthy serves nobody, and taking it takes nothing away.
+
+| what is automated | the limit on what stays healthy | `rate` and `windows` | `relocationLimit` and `selfManaged` |
+| --- | --- | --- | --- |
+| a rollout | waits | waits | is not asked: the owner committed it |
+| scale-in and prune | wait, by what is asked for from here on | are not asked: nothing is replaced | are not asked |
+| a healthy task whose liveness probe fails | waits | waits | waits |
+| a batch task beyond its `runtimeLimit` | is not asked: its own limit ends it | is not asked | is not asked |
+
+Where a stop waits, the job's page and `muster describe job` say for what. `muster stop` of one task is a person's word and waits
+for nothing.";
+
 const EXAMPLES: &str = r#"
 ## Examples
 
@@ -472,6 +530,12 @@ killGrace: 30s
 service:
   capacity: {min: 2, desired: 3, max: 10}
   rollout: {maxSurge: 1, maxUnavailable: 0, minHealthyTime: 10s}
+disruptionBudget:
+  availabilityPercentageLimit: 90
+  rate:
+    perInterval: {limit: 2, interval: 10m}
+  windows:
+    - {days: [mon, tue, wed, thu, fri], from: "08:00", to: "18:00", timeZone: Europe/Vienna}
 ```
 
 ### A batch job

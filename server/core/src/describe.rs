@@ -120,6 +120,8 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::AttemptReported { status } => {
             Subjects::of("attempt_reported").attempt(status.attempt)
         }
+        Event::StopAnnounced { attempt, .. } => Subjects::of("stop_announced").attempt(*attempt),
+        Event::StopWithdrawn { attempt } => Subjects::of("stop_withdrawn").attempt(*attempt),
         Event::StopOrdered { order } => {
             let subjects = Subjects::of("stop_ordered").attempt(order.attempt);
             match &order.plan {
@@ -147,7 +149,10 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
     let attempt = match &record.event {
         Event::AttemptReported { status } => status.attempt,
         Event::StopOrdered { order } => order.attempt,
-        Event::AttemptRetired { attempt } | Event::AttemptForgotten { attempt } => *attempt,
+        Event::AttemptRetired { attempt }
+        | Event::AttemptForgotten { attempt }
+        | Event::StopAnnounced { attempt, .. }
+        | Event::StopWithdrawn { attempt } => *attempt,
         Event::LeadershipTaken { .. }
         | Event::CellTakenDown { .. }
         | Event::HostEnrolled { .. }
@@ -304,6 +309,14 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
             format!("placed on {} as attempt {number}", name(*host))
         }
         Event::AttemptReported { status } => status_sentence(status, record.at),
+        Event::StopAnnounced {
+            attempt: _,
+            reason,
+            until,
+        } => reasons::asked(reason, *until, record.at),
+        Event::StopWithdrawn { attempt: _ } => {
+            "its owner need not move it any more: nothing is wrong with it".to_owned()
+        }
         Event::StopOrdered { order } => stop_sentence(order),
         Event::TaskFinished {
             outcome, reason, ..

@@ -2,11 +2,13 @@
 //!
 //! Three bounds hold. A plan that takes too much away at once, asks for too much, or comes at the wrong time, becomes a hold, whole: nothing of it
 //! happens until a human says yes to it ([`check`]). Every automated stop, whatever its reason, draws on one budget
-//! ([`may_stop`]), which is counted from the journal and so survives a restart. And what is frozen is left alone by both.
+//! ([`may_stop`]), which is counted from the journal and so survives a restart, and leaves of its job what the job's own
+//! disruption budget wants left ([`crate::disruption`]). And what is frozen is left alone by both.
 //!
 //! The limits are the policy's that held *before* a plan: none can loosen what it is itself judged by.
 
-use crate::fleet::{Fleet, Freeze, Job, STOP_WINDOW_SECS};
+use crate::disruption;
+use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
 use crate::headroom;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +17,8 @@ use muster_schemas::plan::{
     FreezeScope, HoldReason, JobAction, JobChange, LimitScope, Plan, WithholdReason,
 };
 use muster_schemas::spec::{Bound, JobSpec, PolicySpec, ScopeLimits, Tier};
+use muster_schemas::state::StopReason;
+use muster_schemas::stop::StopRefusal;
 use std::borrow::Cow;
 
 /// The policy that holds: the repository's, or the built-in one.
@@ -230,43 +234,45 @@ fn spent(fleet: &Fleet, now: Timestamp, counts: impl Fn(&JobId) -> bool) -> u32 
     u32::try_from(spent).unwrap_or(u32::MAX)
 }
 
-/// Why a container may not be stopped by automation now; it is asked for again later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StopRefusal {
-    /// What it belongs to is frozen.
-    Frozen(WithholdReason),
-    /// The policy freezes the cell.
-    FrozenByPolicy(String),
-    /// The cell's budget is used up for this minute.
-    BudgetSpent,
-    /// The budget of its app or tier is used up for this minute.
-    PartBudgetSpent(LimitScope),
-}
-
 /// The freeze that keeps automation from taking anything of a job away, if there is one.
 pub fn frozen_by(fleet: &Fleet, job: &Job, now: Timestamp) -> Option<StopRefusal> {
     if let Some(freeze) = fleet.freeze(&FreezeScope::Cell, now) {
-        return Some(StopRefusal::Frozen(frozen(freeze)));
+        return Some(StopRefusal::Frozen {
+            freeze: frozen(freeze),
+        });
     }
-    if let Some(reason) = withhold(fleet, &job.id, None, now) {
-        return Some(StopRefusal::Frozen(reason));
+    if let Some(freeze) = withhold(fleet, &job.id, None, now) {
+        return Some(StopRefusal::Frozen { freeze });
     }
     let policy = fleet.policy.as_ref()?;
-    policy.freeze.clone().map(StopRefusal::FrozenByPolicy)
+    let reason = policy.freeze.clone()?;
+    Some(StopRefusal::FrozenByPolicy { reason })
 }
 
-/// Whether automation may stop one container of a job now.
+/// Whether automation may stop an attempt of a job now, for this reason.
 ///
 /// # Errors
 ///
 /// Why it may not.
-pub fn may_stop(fleet: &Fleet, job: &Job, now: Timestamp) -> Result<(), StopRefusal> {
+pub fn may_stop(
+    fleet: &Fleet,
+    job: &Job,
+    attempt: &Attempt,
+    reason: &StopReason,
+    now: Timestamp,
+) -> Result<(), StopRefusal> {
     if let Some(refusal) = frozen_by(fleet, job, now) {
         return Err(refusal);
     }
+    if let Some(refusal) = disruption::refuses_stop(fleet, job, attempt, reason, now) {
+        return Err(refusal);
+    }
     let policy = policy(fleet);
-    if stop_budget(fleet, now).left == 0 {
-        return Err(StopRefusal::BudgetSpent);
+    let StopBudget { per_minute, left } = stop_budget(fleet, now);
+    if left == 0 {
+        let first = fleet.stops.front();
+        let until = first.map(|stop| stop.at + SignedDuration::from_secs(STOP_WINDOW_SECS));
+        return Err(StopRefusal::BudgetSpent { per_minute, until });
     }
     let spec = job.spec();
     for (part, limits) in parts(&policy) {
@@ -281,7 +287,8 @@ pub fn may_stop(fleet: &Fleet, job: &Job, now: Timestamp) -> Result<(), StopRefu
         };
         let budget = budget(bound, running_in(fleet, &part), spent(fleet, now, in_part));
         if budget.left == 0 {
-            return Err(StopRefusal::PartBudgetSpent(part));
+            let per_minute = budget.per_minute;
+            return Err(StopRefusal::PartBudgetSpent { part, per_minute });
         }
     }
     Ok(())
@@ -309,6 +316,7 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         .map(|tombstone| tombstone.until);
     held.chain(freezes)
         .chain(graces)
+        .chain(disruption::next_due(fleet, now))
         .filter(|due| *due > now)
         .min()
 }

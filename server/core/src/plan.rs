@@ -426,7 +426,12 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
         (Some(service), _) => {
             if replaces_tasks {
                 replaces = replaced.min(desired);
-                down_at_once = replaces.min(service.rollout.max_unavailable);
+                let may_be_down = spec.disruption_budget.as_ref().map_or(desired, |budget| {
+                    desired.saturating_sub(budget.floor(desired))
+                });
+                down_at_once = replaces
+                    .min(service.rollout.max_unavailable)
+                    .min(may_be_down);
             }
         }
         (None, Some(batch)) => {
@@ -503,6 +508,7 @@ fn template(spec: &JobSpec) -> JobSpec {
         image: String::new(),
         constraints: Constraints::default(),
         kill_grace: muster_schemas::spec::Millis(0),
+        disruption_budget: None,
         service: None,
         batch: None,
         ..spec.clone()

@@ -4,7 +4,7 @@
 use jiff::civil::Weekday;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan, Zoned};
-use muster_schemas::spec::{Day, TimeOfDay, Window, WindowEffect};
+use muster_schemas::spec::{Day, DisruptionWindow, TimeOfDay, Window, WindowEffect};
 use std::sync::LazyLock;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -45,6 +45,29 @@ pub fn open_at(windows: &[Window], now: Timestamp) -> Result<(), Shut> {
     edges.sort_unstable();
     let until = edges.into_iter().find(|edge| judge(windows, *edge).is_ok());
     Err(Shut { window, until })
+}
+
+/// Whether one of the windows of a disruption budget is open at `now`; true where there are none.
+///
+/// # Errors
+///
+/// When one opens, if that is within the next days.
+pub fn open_within(windows: &[DisruptionWindow], now: Timestamp) -> Result<(), Option<Timestamp>> {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let allow: Vec<Window> = windows
+        .iter()
+        .map(|window| Window {
+            name: String::new(),
+            effect: WindowEffect::Allow,
+            days: window.days.clone(),
+            from: window.from,
+            to: window.to,
+            time_zone: window.time_zone.clone(),
+        })
+        .collect();
+    open_at(&allow, now).map_err(|shut| shut.until)
 }
 
 /// The name of the window that is against it; none where no `allow` window is open.

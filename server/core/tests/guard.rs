@@ -15,7 +15,7 @@ use muster_schemas::spec::{
     Approvals, Bound, CpuMillis, GroupShare, Headroom, JobSpec, Millis, PolicySpec, ScopeLimits,
     Tier, Window, WindowEffect,
 };
-use muster_schemas::state::Actor;
+use muster_schemas::state::{Actor, StopReason};
 use std::collections::BTreeMap;
 
 const ENOUGH: u32 = 12;
@@ -479,7 +479,12 @@ fn a_freeze_stops_a_rollout_where_it_is() {
     world.pass(120);
     assert_eq!(world.stops(), stops);
     let job = &world.fleet.jobs[&JobId::from("web")];
-    assert!(guard::may_stop(&world.fleet, job, world.now).is_err());
+    let attempt = world
+        .fleet
+        .current_attempt(&job.tasks[&0])
+        .expect("it runs");
+    let reason = StopReason::Rollout { to_version: 2 };
+    assert!(guard::may_stop(&world.fleet, job, attempt, &reason, world.now).is_err());
     resume(&mut world, FreezeScope::Job { job: "web".into() }).unwrap();
     world.pass(120);
     assert_eq!(world.stops(), 8);

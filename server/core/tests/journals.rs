@@ -11,7 +11,7 @@ use muster_schemas::deploy::DeploySpec;
 use muster_schemas::event::{Record, RepositoryTrouble};
 use muster_schemas::ids::{CommitId, DeployId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
+use muster_schemas::spec::{DisruptionBudget, JobSpec, Millis, PolicySpec, SelfManaged};
 use muster_schemas::state::{Orphan, Phase};
 use muster_schemas::wire::{Fence, Report};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +128,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 34, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 36, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -356,8 +356,23 @@ fn script() -> World {
     };
     world.command(command).expect("it is held");
     world.pass(5);
-    world.commit(jobs(vec![fewer]), policy(true));
+    world.commit(jobs(vec![fewer.clone()]), policy(true));
     world.pass(5);
+
+    // A job whose owner is asked to move a task, and then need not do so any more.
+    let mut own = service("own", 1);
+    own.disruption_budget = Some(DisruptionBudget {
+        self_managed: Some(SelfManaged {
+            relocation_time: Millis::secs(600),
+        }),
+        ..DisruptionBudget::default()
+    });
+    world.commit(jobs(vec![fewer, own]), policy(true));
+    world.pass(5);
+    world.condemn("own.0");
+    world.pass(2);
+    world.condemned.clear();
+    world.pass(2);
 
     // A stranger on a host, which is then not heard of for a while. What has ended is forgotten meanwhile.
     let orphan = Orphan {

@@ -7,6 +7,7 @@
 
 mod common;
 
+use common::budgets::{some_budget, some_quick_rate};
 use common::laws::{Laws, pick_running};
 use common::{World, random_job, service};
 use jiff::{SignedDuration, Timestamp};
@@ -98,18 +99,31 @@ impl std::fmt::Debug for Written {
                 write!(f, " x {}, {:?}", service.capacity.desired, service.rollout)
             }
             (_, batch) => write!(f, " x {:?}", batch.as_ref().map(|batch| batch.size)),
+        }?;
+        match &spec.disruption_budget {
+            Some(budget) => write!(f, ", {budget:?}"),
+            None => Ok(()),
         }
     }
 }
 
 fn some_job() -> impl Strategy<Value = JobSpec> {
-    (select(&NAMES[..]), 1..6u32, 1..4u32, 0..3u32, 0..2u32).prop_map(
-        |(name, size, image, surge, unavailable)| {
+    let budget = prop::option::of(some_budget(some_quick_rate()));
+    (
+        select(&NAMES[..]),
+        1..6u32,
+        1..4u32,
+        0..3u32,
+        0..2u32,
+        budget,
+    )
+        .prop_map(|(name, size, image, surge, unavailable, budget)| {
             let mut spec = random_job(name, size, image, surge, unavailable);
             spec.resources.cpu.0 = 1000;
+            // A budget that spares no task is refused where nothing can stand in for one.
+            spec.disruption_budget = budget.filter(|budget| surge > 0 || budget.floor(size) < size);
             spec
-        },
-    )
+        })
 }
 
 fn some_scope() -> impl Strategy<Value = FreezeScope> {

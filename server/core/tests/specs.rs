@@ -110,6 +110,54 @@ fn a_whole_job_is_read_with_its_defaults() {
 }
 
 #[test]
+fn a_disruption_budget_that_does_not_hold() {
+    let with = |budget: &str| service(&format!("disruptionBudget:\n{budget}"));
+    show!(transcript(&cases(&[
+        ("no limit", with("  rate: unlimited\n")),
+        (
+            "two limits",
+            with("  unhealthyTasksLimit: 1\n  selfManaged: {relocationTime: 5m}\n")
+        ),
+        (
+            "more than all",
+            with("  availabilityPercentageLimit: 101\n")
+        ),
+        (
+            "no time for the owner",
+            with("  selfManaged: {relocationTime: 0s}\n")
+        ),
+        (
+            "nothing said of the owner's time",
+            with("  selfManaged: {}\n")
+        ),
+        (
+            "a rate of nothing",
+            with("  unhealthyTasksLimit: 1\n  rate: {percentagePerHour: {percentage: 0}}\n")
+        ),
+        (
+            "a rate over too long",
+            with("  unhealthyTasksLimit: 1\n  rate: {perInterval: {limit: 2, interval: 8d}}\n")
+        ),
+        (
+            "an unknown rate",
+            with("  unhealthyTasksLimit: 1\n  rate: {perHour: {limit: 2}}\n")
+        ),
+        (
+            "an unknown time zone",
+            with(
+                "  unhealthyTasksLimit: 1\n  windows:\n    - {from: \"08:00\", to: \"18:00\", timeZone: Europe/Wien}\n"
+            )
+        ),
+        (
+            "a rollout that could never begin",
+            job(
+                "service:\n  capacity: {desired: 3}\n  rollout: {maxSurge: 0, maxUnavailable: 1}\ndisruptionBudget:\n  availabilityPercentageLimit: 90\n",
+            )
+        ),
+    ])));
+}
+
+#[test]
 fn forms_that_are_fine() {
     let whole = service("");
     for (title, text) in [

@@ -3,9 +3,11 @@
 use muster_core::specs::{Look, SpecFile, read, render};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{
-    Batch, Bytes, Capability, Capacity, Constraints, CpuMillis, DelayedRetry, ExecProbe,
-    ExponentialBackoffRetry, HttpProbe, ImmediateRetry, JobSpec, Mbps, Millis, Port, PortRef,
-    Probe, Resources, RetryPolicy, Rollout, Security, Service, Spec, TcpProbe, Tier,
+    Batch, Bytes, Capability, Capacity, Constraints, CpuMillis, Day, DelayedRetry,
+    DisruptionBudget, DisruptionRate, DisruptionWindow, ExecProbe, ExponentialBackoffRetry,
+    HttpProbe, ImmediateRetry, JobSpec, Mbps, Millis, PerInterval, PercentagePerHour,
+    PercentagePerInterval, Port, PortRef, Probe, Resources, RetryPolicy, Rollout, Security,
+    SelfManaged, Service, Spec, TcpProbe, Tier, TimeOfDay,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -107,6 +109,10 @@ service:
   retry:
     exponentialBackoff: {initial: 1s, max: 1m}
   rollout: {maxSurge: 2, maxUnavailable: 1, minHealthyTime: 10s}
+disruptionBudget:
+  unhealthyTasksLimit: 1
+  rate: {perInterval: {limit: 2, interval: 10m}}
+  windows: [{days: [mon], from: "08:00", to: "18:00", timeZone: UTC}]
 ---
 apiVersion: muster/v1
 kind: Job
@@ -478,6 +484,55 @@ fn probe() -> impl Strategy<Value = Probe> {
     )
 }
 
+fn budget() -> impl Strategy<Value = DisruptionBudget> {
+    let interval = || (1..1000u64).prop_map(Millis::secs);
+    let rate = prop_oneof![
+        Just(DisruptionRate::Unlimited),
+        (1..=100u32).prop_map(|percentage| {
+            DisruptionRate::PercentagePerHour(PercentagePerHour { percentage })
+        }),
+        (1..100u32, interval()).prop_map(|(limit, interval)| DisruptionRate::PerInterval(
+            PerInterval { limit, interval }
+        )),
+        (1..=100u32, interval()).prop_map(|(percentage, interval)| {
+            DisruptionRate::PercentagePerInterval(PercentagePerInterval {
+                percentage,
+                interval,
+            })
+        }),
+    ];
+    let limit = prop_oneof![
+        (0..=100u32).prop_map(|percent| (Some(percent), None, None, None)),
+        (0..100u32).prop_map(|tasks| (None, Some(tasks), None, None)),
+        (0..100u32).prop_map(|times| (None, None, Some(times), None)),
+        interval().prop_map(|relocation_time| (
+            None,
+            None,
+            None,
+            Some(SelfManaged { relocation_time })
+        )),
+    ];
+    let windows = vec((0..1440u16, 0..=1440u16), 0..3).prop_map(|windows| {
+        let window = |(from, to)| DisruptionWindow {
+            days: vec![Day::Mon, Day::Sun],
+            from: TimeOfDay(from),
+            to: TimeOfDay(to),
+            time_zone: "Europe/Vienna".to_owned(),
+        };
+        windows.into_iter().map(window).collect()
+    });
+    (limit, rate, windows).prop_map(|((percent, tasks, times, own), rate, windows)| {
+        DisruptionBudget {
+            availability_percentage_limit: percent,
+            unhealthy_tasks_limit: tasks,
+            relocation_limit: times,
+            self_managed: own,
+            rate,
+            windows,
+        }
+    })
+}
+
 fn job() -> impl Strategy<Value = JobSpec> {
     let words = (
         name(),
@@ -494,6 +549,7 @@ fn job() -> impl Strategy<Value = JobSpec> {
         option::of(probe()),
         0..60_000u64,
         any::<bool>(),
+        option::of(budget()),
     );
     let kind = prop_oneof![
         (0..5u32, 0..5u32, 0..5u32, retry(), 1..5u32).prop_map(
@@ -535,7 +591,7 @@ fn job() -> impl Strategy<Value = JobSpec> {
     (words, numbers, kind).prop_map(
         |(
             (name, app, owner, labels, env, command),
-            (cpu, memory, probe, grace, flag),
+            (cpu, memory, probe, grace, flag, budget),
             (service, batch),
         )| JobSpec {
             name: name.as_str().into(),
@@ -575,6 +631,7 @@ fn job() -> impl Strategy<Value = JobSpec> {
             },
             constraints: Constraints::default(),
             kill_grace: Millis(grace),
+            disruption_budget: budget,
             service,
             batch,
         },

@@ -320,6 +320,8 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }
+        | Event::StopAnnounced { .. }
+        | Event::StopWithdrawn { .. }
         | Event::TaskFinished { .. }
         | Event::TaskForgotten { .. }
         | Event::JobForgotten { .. } => None,

@@ -10,7 +10,9 @@ use crate::tone::{self, Shape};
 use crate::{format, yaml};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
-use muster_schemas::api::{EventView, FleetView, JobDetail, List, RolloutView, TaskView};
+use muster_schemas::api::{
+    DisruptionBudgetView, EventView, FleetView, JobDetail, List, RolloutView, TaskView,
+};
 use muster_schemas::plan::FreezeScope;
 use muster_schemas::spec::JobKind;
 
@@ -49,6 +51,7 @@ pub fn page() -> AnyView {
             {move || job.with(head)}
         {frozen_job(job)}
             {move || job.with(|job| job.rollout.as_ref().map(rollout))}
+            {move || job.with(|job| job.disruption_budget.as_ref().map(disruption_budget))}
             {move || job.with(facts)}
             <nav class="tabs" aria-label="Parts of the job">
                 {TABS.into_iter().map(|(name, word)| view! {
@@ -151,6 +154,25 @@ fn rollout(rollout: &RolloutView) -> AnyView {
             </div>
             {(!rollout.waiting_for.is_empty()).then(|| view! {
                 <p class="dim" data-test-waiting>"Waits for "{rollout.waiting_for.clone()}</p>
+            })}
+        </section>
+    }
+    .into_any()
+}
+
+fn disruption_budget(budget: &DisruptionBudgetView) -> AnyView {
+    view! {
+        <section class="panel pad" data-test-disruption-budget>
+            <h2>"Disruption budget"</h2>
+            <p>
+                {format::sentence(&budget.limit)}" "
+                <b class="number" data-test-budget-healthy>{budget.healthy}</b>" are healthy, "
+                <b class="number" data-test-budget-floor>{budget.floor}</b>" have to be."
+            </p>
+            {budget.rate.as_ref().map(|rate| view! { <p>{format::sentence(rate)}</p> })}
+            {(!budget.windows.is_empty()).then(|| view! { <p>"Only "{budget.windows.join("; ")}"."</p> })}
+            {budget.waits_for.as_ref().map(|waits| view! {
+                <p class="dim" data-test-budget-waits>"Waits for "{waits.clone()}</p>
             })}
         </section>
     }

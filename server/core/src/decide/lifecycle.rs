@@ -1,6 +1,7 @@
 //! What follows when an attempt ends, and which running attempts have to be stopped.
 
 use super::{Draft, automation, scale};
+use crate::disruption;
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
@@ -242,6 +243,7 @@ pub(super) fn order_due_stops(draft: &mut Draft<'_>) {
         }
         return;
     }
+    withdraw_stops(draft);
     let due: Vec<(AttemptId, StopReason)> = draft
         .fleet
         .attempts
@@ -254,18 +256,32 @@ pub(super) fn order_due_stops(draft: &mut Draft<'_>) {
     }
 }
 
+/// Owners that were asked to move a task need not do so any more once nothing is wrong with it.
+fn withdraw_stops(draft: &mut Draft<'_>) {
+    let mended: Vec<AttemptId> = draft
+        .fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.asked.is_some())
+        .filter(|attempt| attempt.ended.is_none() && attempt.stop.is_none())
+        .filter(|attempt| disruption::own_reason(attempt).is_none())
+        .map(|attempt| attempt.id)
+        .collect();
+    for attempt in mended {
+        draft.say(automation("guard"), Event::StopWithdrawn { attempt });
+    }
+}
+
 fn due_stop(draft: &Draft<'_>, attempt: &Attempt) -> Option<StopReason> {
     let status = attempt.status.as_ref()?;
     if !matches!(status.phase, Phase::Running) {
         return None;
     }
-    if status.live == Some(false) {
-        return Some(StopReason::Liveness {
-            message: status.probe_message.clone().unwrap_or_default(),
-        });
-    }
-    let (limit, reached_at) = runtime_limit(draft.fleet, attempt)?;
-    (reached_at <= draft.now).then_some(StopReason::RuntimeLimit { limit })
+    // What is beyond its limit has to end, also where a disruption budget would keep it although it fails its probe.
+    runtime_limit(draft.fleet, attempt)
+        .filter(|(_, reached_at)| *reached_at <= draft.now)
+        .map(|(limit, _)| StopReason::RuntimeLimit { limit })
+        .or_else(|| disruption::own_reason(attempt))
 }
 
 /// The runtime limit of a batch task's attempt, and when it reaches it.

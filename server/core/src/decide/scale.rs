@@ -12,8 +12,9 @@ use crate::guard;
 use jiff::Timestamp;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
-use muster_schemas::spec::{JobKind, Rollout};
+use muster_schemas::spec::{JobKind, Millis, Rollout};
 use muster_schemas::state::{Actor, FinishReason, Outcome, QueueReason, StopOrder, StopReason};
+use muster_schemas::stop::StopRefusal;
 
 /// Tasks of one job that may be created in one pass: a job of 10,000 comes to be in ten, and other jobs are not kept waiting.
 const CREATED_AT_ONCE: usize = 1000;
@@ -60,14 +61,20 @@ pub(super) fn order_automated_stop(
     attempt: AttemptId,
     reason: StopReason,
 ) -> bool {
-    let job = draft
-        .fleet
-        .attempts
-        .get(&attempt)
-        .and_then(|known| draft.fleet.jobs.get(&known.task.job));
-    // Why it may not is seen again by whoever asks: it follows from the fleet.
-    if job.is_none_or(|job| guard::may_stop(draft.fleet, job, draft.now).is_err()) {
+    let Some(known) = draft.fleet.attempts.get(&attempt) else {
         return false;
+    };
+    let Some(job) = draft.fleet.jobs.get(&known.task.job) else {
+        return false;
+    };
+    // Why it may not is seen again by whoever asks: it follows from the fleet.
+    match guard::may_stop(draft.fleet, job, known, &reason, draft.now) {
+        Ok(()) => {}
+        Err(StopRefusal::OwnerNotAsked { relocation_time }) => {
+            ask_owner(draft, attempt, reason, relocation_time);
+            return false;
+        }
+        Err(_) => return false,
     }
     let room = match reason {
         StopReason::Rollout { .. } => "rollout",
@@ -77,6 +84,19 @@ pub(super) fn order_automated_stop(
     };
     order_stop(draft, attempt, reason, automation(room));
     true
+}
+
+/// Asks the owner of a job that manages its stops itself to move a task.
+fn ask_owner(draft: &mut Draft<'_>, attempt: AttemptId, reason: StopReason, time: Millis) {
+    let until = draft.now.checked_add(time.signed());
+    draft.say(
+        automation("guard"),
+        Event::StopAnnounced {
+            attempt,
+            reason,
+            until: until.unwrap_or(Timestamp::MAX),
+        },
+    );
 }
 
 /// Brings each job nearer to what it asks for.

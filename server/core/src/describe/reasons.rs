@@ -5,6 +5,7 @@ use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::state::{
     Blocked, BlockedBy, FinishReason, HostRefusal, QueueReason, ResourceKind, StopReason,
 };
+use muster_schemas::stop::StopRefusal;
 
 /// Why a container is stopped.
 pub fn stop(reason: &StopReason) -> String {
@@ -19,6 +20,71 @@ pub fn stop(reason: &StopReason) -> String {
         StopReason::Asked { message } => message.clone(),
         StopReason::Down => "the cell was taken down".to_owned(),
     }
+}
+
+/// What the owner of a job that manages its stops itself is asked for.
+pub fn asked(reason: &StopReason, until: Timestamp, now: Timestamp) -> String {
+    format!(
+        "it has to be stopped: {}; its owner is asked to do so (`muster stop`) until {}, then it is done",
+        stop(reason),
+        clock(until, now)
+    )
+}
+
+/// What an automated stop waits for.
+pub fn stop_refusal(refusal: &StopRefusal, now: Timestamp) -> String {
+    let next = |until: &Option<Timestamp>| {
+        until.map_or(String::new(), |until| {
+            format!("; the next one is allowed at {}", clock(until, now))
+        })
+    };
+    match refusal {
+        StopRefusal::Frozen { freeze } => format!("the end of a freeze: {freeze}"),
+        StopRefusal::FrozenByPolicy { reason } => {
+            format!("the end of a freeze: the policy freezes the cell: {reason}")
+        }
+        StopRefusal::BudgetSpent { per_minute, until } => format!(
+            "the stop budget: {} a minute are allowed{}",
+            automated_stops(*per_minute),
+            next(until)
+        ),
+        StopRefusal::PartBudgetSpent { part, per_minute } => format!(
+            "the stop budget of {part}: {} a minute are allowed",
+            automated_stops(*per_minute)
+        ),
+        StopRefusal::TooFewHealthy { healthy, floor } => format!(
+            "its disruption budget: {} healthy, and {floor} have to stay so",
+            counted(u64::from(*healthy), "task is", "tasks are")
+        ),
+        StopRefusal::RateSpent {
+            allowed,
+            interval,
+            until,
+        } => format!(
+            "its disruption budget: {} may go in {interval}{}",
+            counted(u64::from(*allowed), "task", "tasks"),
+            next(&Some(*until))
+        ),
+        StopRefusal::OutOfWindows { until } => format!(
+            "its disruption budget: none of its windows is open{}",
+            next(until)
+        ),
+        StopRefusal::TakenTooOften { limit } => format!(
+            "its disruption budget: it was taken {} already, and no more is allowed",
+            counted(u64::from(*limit), "time", "times")
+        ),
+        StopRefusal::OwnerNotAsked { relocation_time } => {
+            format!("its owner, who is asked first and gets {relocation_time}")
+        }
+        StopRefusal::OwnerAsked { until } => format!(
+            "its owner, who is asked to do it until {}",
+            clock(*until, now)
+        ),
+    }
+}
+
+fn automated_stops(count: u32) -> String {
+    counted(u64::from(count), "automated stop", "automated stops")
 }
 
 /// Why a task is queued, and when its next attempt comes; `now` decides what is still to come.

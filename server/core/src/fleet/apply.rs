@@ -1,16 +1,18 @@
 //! The fold.
 
 use super::{
-    Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion, PLANS_KEPT,
-    PlanEntry, PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase, Tombstone,
-    job::HISTORY_KEPT,
+    Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion,
+    PLANS_KEPT, PlanEntry, PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase,
+    Tombstone, job::HISTORY_KEPT,
 };
+use crate::disruption::may_serve;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{JobAction, JobChange, Plan, Prediction, Target, TaskOnHost};
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
+use muster_schemas::stop::Disruption;
 use std::sync::Arc;
 
 impl Fleet {
@@ -222,7 +224,15 @@ impl Fleet {
                 retries,
                 failures,
             } => {
+                let is_other = self
+                    .jobs
+                    .get(&task.job)
+                    .and_then(|job| Some(job.is_outdated(job.tasks.get(&task.index)?.version)))
+                    .unwrap_or(false);
                 if let Some(task) = self.task_mut(task) {
+                    if is_other {
+                        task.relocations = 0;
+                    }
                     task.version = *version;
                     task.retries = *retries;
                     task.failures = *failures;
@@ -260,6 +270,7 @@ impl Fleet {
                         first_healthy_at: None,
                         healthy_since: None,
                         status: None,
+                        asked: None,
                         stop: None,
                         ended: None,
                         retired: false,
@@ -275,6 +286,24 @@ impl Fleet {
                 }
             }
             Event::AttemptReported { status } => self.report_attempt(status, at),
+            Event::StopAnnounced {
+                attempt,
+                reason,
+                until,
+            } => {
+                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                    attempt.asked = Some(Asked {
+                        reason: reason.clone(),
+                        since: at,
+                        until: *until,
+                    });
+                }
+            }
+            Event::StopWithdrawn { attempt } => {
+                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                    attempt.asked = None;
+                }
+            }
             Event::StopOrdered { order } => self.order_stop(order, at),
             Event::TaskFinished {
                 task,
@@ -352,6 +381,7 @@ impl Fleet {
                 last_attempt,
                 retries: 0,
                 failures: 0,
+                relocations: 0,
                 blocked: None,
             },
         );
@@ -420,8 +450,39 @@ impl Fleet {
                 .map_or_else(|| JobId::from(""), |attempt| attempt.task.job.clone());
             self.stops.push_back(RecentStop { at, job });
         }
+        self.count_taken(order, at);
         if let Some(attempt) = self.attempts.get_mut(&order.attempt) {
             attempt.stop.get_or_insert_with(|| (order.clone(), at));
+        }
+    }
+
+    /// Counts a healthy task that is taken, for the job's disruption budget.
+    fn count_taken(&mut self, order: &StopOrder, at: Timestamp) {
+        let disruption = order.reason.disruption();
+        let Some(attempt) = self
+            .attempts
+            .get(&order.attempt)
+            .filter(|_| matches!(disruption, Disruption::Replace | Disruption::Own))
+            .filter(|attempt| may_serve(attempt))
+        else {
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(&attempt.task.job) else {
+            return;
+        };
+        // Where no rate is asked for none is counted: it would cost every job of every fleet a memory of a week.
+        let is_limited = job
+            .spec()
+            .disruption_budget
+            .as_ref()
+            .is_some_and(|budget| !budget.rate.is_unlimited());
+        if is_limited {
+            job.count_taken(at);
+        }
+        if disruption == Disruption::Own
+            && let Some(task) = job.tasks.get_mut(&attempt.task.index)
+        {
+            task.relocations = task.relocations.saturating_add(1);
         }
     }
 
@@ -505,6 +566,7 @@ impl Fleet {
                         created_at: at,
                         updated_at: at,
                         tasks: std::collections::BTreeMap::new(),
+                        taken: std::collections::VecDeque::new(),
                         history: std::collections::VecDeque::new(),
                         versions: [(version.number, Arc::new(version))].into(),
                     },

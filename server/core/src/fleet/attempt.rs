@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use muster_schemas::ids::{AttemptId, HostId, TaskId};
-use muster_schemas::state::{AttemptStatus, Ended, Phase, StopOrder, TaskState};
+use muster_schemas::state::{AttemptStatus, Ended, Phase, StopOrder, StopReason, TaskState};
 use serde::{Deserialize, Serialize};
 
 /// One container launch for a task.
@@ -30,12 +30,26 @@ pub struct Attempt {
     pub healthy_since: Option<Timestamp>,
     /// What the agent last said.
     pub status: Option<AttemptStatus>,
+    /// What its owner is asked for, where the job manages its stops itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// The stop order and when it was given.
     pub stop: Option<(StopOrder, Timestamp)>,
     /// How it ended, and when the control plane heard of it.
     pub ended: Option<(Ended, Timestamp)>,
     /// Whether its container is to be removed.
     pub retired: bool,
+}
+
+/// A stop that its owner is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Why the container has to be stopped.
+    pub reason: StopReason,
+    /// Since when the owner is asked.
+    pub since: Timestamp,
+    /// Until then the owner has time.
+    pub until: Timestamp,
 }
 
 impl Attempt {

@@ -4,7 +4,7 @@ use super::Task;
 use jiff::Timestamp;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{DocumentRef, FieldChange, Revision};
-use muster_schemas::spec::JobSpec;
+use muster_schemas::spec::{Capacity, DisruptionRate, JobSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,8 +38,24 @@ pub struct Job {
     pub updated_at: Timestamp,
     /// Its tasks by index.
     pub tasks: BTreeMap<u32, Task>,
+    /// The healthy tasks that automation took to be replaced, oldest first, where the job limits the rate of that: at most
+    /// [`TAKEN_KEPT`] of the last [`DisruptionRate::LONGEST`](muster_schemas::spec::DisruptionRate::LONGEST).
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub taken: VecDeque<Taken>,
     /// The latest plans that changed it, oldest first, at most [`HISTORY_KEPT`].
     pub history: VecDeque<HistoryEntry>,
+}
+
+/// No rate allows more tasks than a service can have, so whether one more may go is decided by so many of the latest.
+pub const TAKEN_KEPT: u32 = Capacity::LIMIT;
+
+/// Healthy tasks that automation took at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// When.
+    pub at: Timestamp,
+    /// How many.
+    pub count: u32,
 }
 
 /// A job that was pruned and may still come back with the same containers.
@@ -106,6 +122,32 @@ impl Job {
         self.versions
             .get(&version)
             .is_none_or(|version| version.template != self.current().template)
+    }
+
+    /// Counts a healthy task that automation took to be replaced.
+    pub(super) fn count_taken(&mut self, at: Timestamp) {
+        let forgotten = at
+            .checked_sub(DisruptionRate::LONGEST.signed())
+            .unwrap_or(Timestamp::MIN);
+        match self.taken.back_mut().filter(|taken| taken.at == at) {
+            Some(taken) => taken.count += 1,
+            None => self.taken.push_back(Taken { at, count: 1 }),
+        }
+        while self
+            .taken
+            .front()
+            .is_some_and(|taken| taken.at <= forgotten)
+        {
+            self.taken.pop_front();
+        }
+        let mut kept: u32 = self.taken.iter().map(|taken| taken.count).sum();
+        while kept > TAKEN_KEPT
+            && let Some(oldest) = self.taken.front().copied()
+            && kept - oldest.count >= TAKEN_KEPT
+        {
+            self.taken.pop_front();
+            kept -= oldest.count;
+        }
     }
 
     /// How many tasks are wanted: none once it is pruned.

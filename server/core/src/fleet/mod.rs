@@ -10,10 +10,10 @@ mod host;
 mod job;
 mod task;
 
-pub use attempt::Attempt;
+pub use attempt::{Asked, Attempt};
 pub use deploy::{DEPLOYS_KEPT, Deploy};
 pub use host::Host;
-pub use job::{HistoryEntry, Job, JobVersion, Tombstone};
+pub use job::{HistoryEntry, Job, JobVersion, TAKEN_KEPT, Taken, Tombstone};
 pub use task::{Task, TaskPhase};
 
 use jiff::Timestamp;

@@ -26,8 +26,19 @@ pub struct Task {
     pub retries: u32,
     /// Short attempts in a row.
     pub failures: u32,
+    /// So often it was taken, healthy, on Muster's own account, since it last came to be or was replaced by a rollout.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub relocations: u32,
     /// Why no host takes it, and since when; while it is queued.
     pub blocked: Option<(Blocked, Timestamp)>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Where a task is in its life.

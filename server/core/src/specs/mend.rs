@@ -261,7 +261,7 @@ fn missing_help(field: &str, parent: &[String]) -> String {
         "desired" => ", such as `desired: 3`",
         "port" => ", such as `port: 8080`",
         "command" => ", such as `command: [\"/bin/check\"]`",
-        "delay" | "initial" => ", such as `5s`",
+        "delay" | "initial" | "relocationTime" => ", such as `5s`",
         "max" => ", such as `5m`",
         _ => "",
     };

@@ -2,7 +2,7 @@
 
 use super::fleet::count;
 use super::job::JobTally;
-use crate::describe::reasons::{blocked, clock, counted, join_names, repository_trouble};
+use crate::describe::reasons::{blocked, clock, counted, join_names, repository_trouble, stop};
 use crate::describe::short;
 use crate::fleet::{Fleet, Host, Job, PlanEntry, Task, TaskPhase};
 use jiff::Timestamp;
@@ -247,6 +247,31 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             format!("{} waits for a host{more}: {why}.", task.id),
             format!("/tasks/{}", task.id),
             Some(since),
+        );
+    }
+    let mut asked = job.tasks.values().filter_map(|task| {
+        let attempt = fleet
+            .current_attempt(task)
+            .filter(|attempt| attempt.stop.is_none())?;
+        Some((task, attempt.asked.as_ref()?))
+    });
+    if let Some((task, first)) = asked.next() {
+        let more = count(asked.count());
+        let more = match more {
+            0 => String::new(),
+            more => format!(", and so have {more} more of {}", job.id),
+        };
+        alert(
+            "owner-asked",
+            format!(
+                "{} has to be stopped{more}: {}. Do it when it suits (`muster stop {}`); else it is done at {}.",
+                task.id,
+                stop(&first.reason),
+                task.id,
+                clock(first.until, now)
+            ),
+            format!("/tasks/{}", task.id),
+            Some(first.since),
         );
     }
     if status == JobStatus::Degraded {

@@ -4,15 +4,16 @@ use super::filter::JobFilter;
 use super::fleet::no_tasks;
 use super::page::{self, Page};
 use super::task::reason;
-use crate::describe::reasons::{clock, counted};
+use crate::describe::reasons::{counted, stop_refusal};
 use crate::describe::short;
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
-use crate::guard::stop_budget;
+use crate::guard::may_stop;
 use jiff::Timestamp;
 use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List, RolloutView};
 use muster_schemas::ids::JobId;
 use muster_schemas::spec::{JobKind, Millis};
-use muster_schemas::state::{FinishReason, Outcome, TaskState};
+use muster_schemas::state::{FinishReason, Outcome, StopReason, TaskState};
+use muster_schemas::stop::StopRefusal;
 
 /// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
 /// services, short enough for somebody to wait for.
@@ -351,6 +352,7 @@ pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
         spec: serde_json::to_value(job.spec())
             .expect("a spec was read from a document with text keys, so it is always JSON"),
         rollout: rollout(fleet, job, &tally, now),
+        disruption_budget: super::disruption::budget_view(fleet, job, now),
         history: job
             .history
             .iter()
@@ -418,23 +420,21 @@ fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -
     if stopping > 0 {
         return format!("{} to stop", counted(stopping, "task", "tasks"));
     }
-    let budget = stop_budget(fleet, now);
-    if budget.left == 0 {
-        let next = fleet
-            .stops
-            .front()
-            .map(|stop| stop.at + jiff::SignedDuration::from_secs(crate::fleet::STOP_WINDOW_SECS));
-        let when = next.map_or(String::new(), |next| {
-            format!("; the next one is allowed at {}", clock(next, now))
-        });
-        return format!(
-            "the stop budget: {} a minute are allowed{when}",
-            counted(
-                u64::from(budget.per_minute),
-                "automated stop",
-                "automated stops"
-            )
-        );
+    if let Some(refusal) = rollout_refusal(fleet, job, now) {
+        return stop_refusal(&refusal, now);
     }
     "its next step, which comes at once".to_owned()
+}
+
+/// Why the next task of an older version is not stopped now, if one waits for that.
+fn rollout_refusal(fleet: &Fleet, job: &Job, now: Timestamp) -> Option<StopRefusal> {
+    let reason = StopReason::Rollout {
+        to_version: job.version,
+    };
+    let next = job
+        .tasks
+        .values()
+        .filter(|task| job.is_outdated(task.version))
+        .find_map(|task| fleet.current_attempt(task))?;
+    may_stop(fleet, job, next, &reason, now).err()
 }

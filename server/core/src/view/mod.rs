@@ -5,6 +5,7 @@
 
 mod alert;
 mod deploy;
+mod disruption;
 mod event;
 mod filter;
 mod fleet;

@@ -3,7 +3,9 @@
 use super::filter::TaskFilter;
 use super::page::{self, Page};
 use crate::describe::{reasons, status_sentence, stop_order};
+use crate::disruption::own_reason;
 use crate::fleet::{Attempt, Fleet, Job, JobVersion, Task, TaskPhase};
+use crate::guard::may_stop;
 use jiff::Timestamp;
 use muster_schemas::api::{AttemptView, BlockedView, Hop, List, PortView, TaskDetail, TaskView};
 use muster_schemas::ids::TaskId;
@@ -108,7 +110,11 @@ pub(super) fn reason(fleet: &Fleet, task: &Task, now: Timestamp) -> String {
             let Some(attempt) = fleet.attempts.get(attempt) else {
                 return String::new();
             };
-            let message = attempt_message(attempt, now);
+            let mut message = attempt_message(attempt, now);
+            if let Some(waits) = own_stop_waits(fleet, attempt, now) {
+                message.push_str("; ");
+                message.push_str(&waits);
+            }
             match fleet.hosts.get(&attempt.host) {
                 Some(host) if !host.connected => format!(
                     "host {} is not reachable since {}; last heard: {message}",
@@ -120,6 +126,20 @@ pub(super) fn reason(fleet: &Fleet, task: &Task, now: Timestamp) -> String {
         }
         TaskPhase::Finished { reason, .. } => reasons::finished(reason),
     }
+}
+
+/// What a stop that Muster wants on its own account waits for.
+fn own_stop_waits(fleet: &Fleet, attempt: &Attempt, now: Timestamp) -> Option<String> {
+    if attempt.stop.is_some() || attempt.ended.is_some() {
+        return None;
+    }
+    let reason = own_reason(attempt)?;
+    let job = fleet.jobs.get(&attempt.task.job)?;
+    let refusal = may_stop(fleet, job, attempt, &reason, now).err()?;
+    Some(format!(
+        "it is not stopped yet, which waits for {}",
+        reasons::stop_refusal(&refusal, now)
+    ))
 }
 
 fn attempt_message(attempt: &Attempt, now: Timestamp) -> String {

@@ -1,11 +1,12 @@
 //! Laws that hold of every world after every step, whatever was done to it.
 
 use super::World;
-use muster_core::fleet::Fleet;
-use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, TaskId};
-use muster_schemas::spec::Limits;
-use muster_schemas::state::TaskState;
+use jiff::{SignedDuration, Timestamp};
+use muster_core::fleet::{Attempt, Fleet, Job};
+use muster_schemas::event::{Event, Record};
+use muster_schemas::ids::{AttemptId, JobId, TaskId};
+use muster_schemas::spec::{DisruptionRate, Limits};
+use muster_schemas::state::{StopReason, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One of the tasks whose container runs and is not being stopped, if there is one.
@@ -36,6 +37,7 @@ pub struct Laws {
     fleet: Fleet,
     /// Tasks with the runs in which they have finished, since their job came to be.
     finished: BTreeSet<(TaskId, u32)>,
+    disruptions: Disruptions,
 }
 
 impl Laws {
@@ -64,6 +66,7 @@ impl Laws {
             if let Event::JobForgotten { job } = &record.event {
                 self.finished.retain(|(task, _)| task.job != *job);
             }
+            self.disruptions.look(&self.fleet, record);
             self.fleet.apply(record);
         }
         self.records = world.journal.len();
@@ -134,4 +137,153 @@ fn nothing_is_sold_twice(fleet: &Fleet) {
     {
         assert!(tasks.insert(&attempt.task), "{} lives twice", attempt.task);
     }
+}
+
+/// An auditor of the jobs' disruption budgets, who knows the journal and none of the code that keeps them.
+#[derive(Default)]
+pub struct Disruptions {
+    /// When healthy tasks of a job were taken, while it had a rate.
+    taken: BTreeMap<JobId, Vec<Timestamp>>,
+    /// How often a healthy task was taken on nobody's account, on one version of its job.
+    relocated: BTreeMap<TaskId, u32>,
+    /// Until when owners were given time.
+    asked: BTreeMap<AttemptId, Timestamp>,
+    /// So many stops of healthy tasks of jobs with a budget were looked at.
+    pub audited: u32,
+}
+
+impl Disruptions {
+    /// Looks at a record, with the fleet as it was before.
+    pub fn look(&mut self, fleet: &Fleet, record: &Record) {
+        match &record.event {
+            Event::JobForgotten { job } => {
+                self.taken.remove(job);
+                self.relocated.retain(|task, _| task.job != *job);
+            }
+            Event::TaskCreated { task, .. } => drop(self.relocated.remove(task)),
+            Event::TaskQueued { task, version, .. } => {
+                let job = &fleet.jobs[&task.job];
+                let template =
+                    |version: &u64| job.versions.get(version).map(|known| known.template);
+                if template(version) != template(&job.tasks[&task.index].version) {
+                    self.relocated.remove(task);
+                }
+            }
+            Event::StopAnnounced { attempt, until, .. } => {
+                assert!(self.asked.insert(*attempt, *until).is_none(), "asked twice");
+            }
+            Event::StopWithdrawn { attempt } => {
+                assert!(self.asked.remove(attempt).is_some(), "nobody was asked");
+            }
+            Event::StopOrdered { order } => {
+                let attempt = &fleet.attempts[&order.attempt];
+                let job = &fleet.jobs[&attempt.task.job];
+                // Where its host cannot be seen it may well serve.
+                if attempt.healthy_since.is_some() && attempt.ended.is_none() {
+                    self.audit(fleet, job, attempt, &order.reason, record.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn audit(
+        &mut self,
+        fleet: &Fleet,
+        job: &Job,
+        attempt: &Attempt,
+        reason: &StopReason,
+        at: Timestamp,
+    ) {
+        let (is_replaced, is_own) = match reason {
+            StopReason::Rollout { .. } => (true, false),
+            StopReason::Liveness { .. } => (true, true),
+            StopReason::ScaleIn | StopReason::Prune => (false, false),
+            StopReason::Asked { .. } | StopReason::Down | StopReason::RuntimeLimit { .. } => return,
+        };
+        let Some(budget) = &job.spec().disruption_budget else {
+            return;
+        };
+        self.audited += 1;
+        let task = &attempt.task;
+        let wanted = if job.pruned {
+            0
+        } else if let Some(service) = &job.spec().service {
+            service.capacity.desired
+        } else {
+            let size = job.spec().size();
+            let left = job
+                .tasks
+                .values()
+                .filter(|task| task.id.index < size && !task.is_finished());
+            u32::try_from(left.count()).expect("few")
+        };
+        let healthy = fleet.attempts.values();
+        let healthy = healthy
+            .filter(|other| other.id != attempt.id && other.task.job == job.id)
+            .filter(|other| serves(fleet, other))
+            .count();
+        let left = u32::try_from(healthy).expect("few");
+        if let Some(percent) = budget.availability_percentage_limit {
+            assert!(
+                left * 100 >= wanted * percent,
+                "{task}: {left} of {wanted} stay healthy, {percent} % have to: {reason:?}"
+            );
+        }
+        if let Some(limit) = budget.unhealthy_tasks_limit {
+            assert!(
+                left + limit >= wanted,
+                "{task}: {left} of {wanted} stay healthy, all but {limit} have to: {reason:?}"
+            );
+        }
+        let part = |percentage: u32| (wanted * percentage / 100).max(1);
+        let rate = match budget.rate {
+            DisruptionRate::Unlimited => None,
+            DisruptionRate::PercentagePerHour(rate) => Some((part(rate.percentage), 3_600_000)),
+            DisruptionRate::PerInterval(rate) => Some((rate.limit, rate.interval.0)),
+            DisruptionRate::PercentagePerInterval(rate) => {
+                Some((part(rate.percentage), rate.interval.0))
+            }
+        };
+        if let Some((allowed, millis)) = rate
+            && is_replaced
+        {
+            let taken = self.taken.entry(job.id.clone()).or_default();
+            taken.push(at);
+            let begin = at - SignedDuration::from_millis(i64::try_from(millis).expect("a week"));
+            let within = taken.iter().filter(|taken| **taken > begin).count();
+            assert!(
+                within <= allowed as usize,
+                "{task}: {within} tasks went in {millis} ms, {allowed} may"
+            );
+        }
+        if is_own {
+            let times = self.relocated.entry(task.clone()).or_default();
+            *times += 1;
+            let limit = budget.relocation_limit;
+            assert!(
+                limit.is_none_or(|limit| *times <= limit),
+                "{task} goes {times} times"
+            );
+            let in_time = self
+                .asked
+                .get(&attempt.id)
+                .is_some_and(|until| *until <= at);
+            assert!(
+                budget.self_managed.is_none() || in_time,
+                "the owner of {task} has time"
+            );
+        }
+    }
+}
+
+/// Whether an attempt runs healthy, and can be seen to.
+fn serves(fleet: &Fleet, attempt: &Attempt) -> bool {
+    attempt.healthy_since.is_some()
+        && attempt.ended.is_none()
+        && attempt.stop.is_none()
+        && fleet
+            .hosts
+            .get(&attempt.host)
+            .is_some_and(|host| host.connected)
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod budgets;
 pub mod laws;
 
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +39,8 @@ pub struct World {
     started_at: BTreeMap<AttemptId, Timestamp>,
     /// Containers of these jobs never become ready.
     pub sick: BTreeSet<String>,
+    /// The liveness probes of these containers fail.
+    pub condemned: BTreeSet<AttemptId>,
     /// When the last input said that it has to be asked again.
     pub due: Option<Timestamp>,
     /// What the last commit was planned from.
@@ -128,6 +131,7 @@ impl World {
             started: BTreeSet::new(),
             started_at: BTreeMap::new(),
             sick: BTreeSet::new(),
+            condemned: BTreeSet::new(),
             due: None,
             last_input: None,
         };
@@ -287,7 +291,9 @@ impl World {
                         }
                         if self.running.contains_key(&id) {
                             let ready = !self.sick.contains(launch.job.as_str());
-                            statuses.push(self.status(id, Phase::Running, Some(ready)));
+                            let mut status = self.status(id, Phase::Running, Some(ready));
+                            status.live = self.condemned.contains(&id).then_some(false);
+                            statuses.push(status);
                         }
                     }
                     Assignment::Stop { .. } => {
@@ -378,6 +384,18 @@ impl World {
         let ended = self.ended(outcome, Some(code));
         let status = self.status(attempt.id, Phase::Ended(ended), None);
         self.report(attempt.host, status);
+    }
+
+    /// The liveness probe of a task's container fails from here on.
+    pub fn condemn(&mut self, task: &str) {
+        let id: TaskId = task.parse().expect("a task id");
+        let attempt = self
+            .fleet
+            .current_attempt(self.task(&id))
+            .expect("an attempt")
+            .id;
+        self.condemned.insert(attempt);
+        self.agents();
     }
 
     pub fn report(&mut self, host: HostId, status: AttemptStatus) {

@@ -6,7 +6,7 @@ use crate::cli::screen::Screen;
 use crate::cli::table::Tone;
 use crate::cli::time::{age, with_age};
 use jiff::Timestamp;
-use muster_schemas::api::{EventView, JobDetail, TaskView};
+use muster_schemas::api::{DisruptionBudgetView, EventView, JobDetail, TaskView};
 
 pub(super) fn sheet(
     detail: &JobDetail,
@@ -76,6 +76,9 @@ pub(super) fn sheet(
             sheet.line(&format!("waits for: {}", rollout.waiting_for), Tone::Plain);
         }
     }
+    if let Some(budget) = &detail.disruption_budget {
+        disruption_budget(&mut sheet, budget);
+    }
     sheet.tasks(tasks, now, screen);
     if !detail.history.is_empty() {
         sheet.section("History, newest first");
@@ -95,4 +98,22 @@ pub(super) fn sheet(
     }
     sheet.events(events, now, screen);
     sheet.finish()
+}
+
+fn disruption_budget(sheet: &mut Sheet, budget: &DisruptionBudgetView) {
+    sheet.section("Disruption budget");
+    let healthy = format!(
+        "{}: {} healthy, {} have to be",
+        budget.limit, budget.healthy, budget.floor
+    );
+    sheet.line(&healthy, Tone::Plain);
+    if let Some(rate) = &budget.rate {
+        sheet.line(rate, Tone::Plain);
+    }
+    for window in &budget.windows {
+        sheet.line(window, Tone::Plain);
+    }
+    if let Some(waits_for) = &budget.waits_for {
+        sheet.line(&format!("waits for: {waits_for}"), Tone::Busy);
+    }
 }

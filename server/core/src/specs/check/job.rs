@@ -1,6 +1,6 @@
 //! The rules of a job.
 
-use super::{Checks, host, is_label_text, probe};
+use super::{Checks, disruption, host, is_label_text, probe};
 use crate::specs::image;
 use crate::specs::report::{Code, quoted};
 use muster_schemas::spec::{
@@ -85,6 +85,9 @@ pub(in crate::specs) fn job(job: &JobSpec, checks: &mut Checks<'_>) {
     host::constraints(&job.constraints, checks);
     checks.within(&["killGrace"], job.kill_grace, Millis(0), MAX_KILL_GRACE);
     kind(job, checks);
+    if let Some(budget) = &job.disruption_budget {
+        disruption::check(job, budget, checks);
+    }
 }
 
 fn kind(job: &JobSpec, checks: &mut Checks<'_>) {

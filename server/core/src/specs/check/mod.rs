@@ -2,6 +2,7 @@
 //!
 //! Bounds follow what the container engine takes and, where it takes anything, what one job can sensibly want.
 
+mod disruption;
 mod host;
 mod job;
 mod policy;
