@@ -148,6 +148,13 @@ pub enum Event {
         reason: String,
     },
 
+    /// All jobs that a job's version waited for stand: what it makes run begins.
+    VersionBegan {
+        /// The job.
+        job: JobId,
+        /// The version.
+        version: u64,
+    },
     /// The grace of a pruned job is over: its tasks are stopped from here on.
     GraceEnded {
         /// The job.

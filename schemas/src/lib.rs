@@ -3,7 +3,7 @@
 //! Everything here is plain data. There is no IO and no decision in this crate, and it compiles to wasm, so that the
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
-//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`deploy`], [`event`], [`wire`], [`api`].
+//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`deploy`], [`wait`], [`event`], [`wire`], [`api`].
 
 pub mod api;
 pub mod deploy;
@@ -13,4 +13,5 @@ pub mod plan;
 pub mod spec;
 pub mod state;
 pub mod stop;
+pub mod wait;
 pub mod wire;

@@ -63,6 +63,28 @@ fn files_that_do_not_hold() {
     insta::assert_snapshot!(said);
 }
 
+/// Files of a part of a repository may name what stands in another part; of a whole one they may not.
+#[test]
+fn what_a_job_depends_on_may_stand_in_another_part_of_the_repository() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "jobs/a.yaml", &job("a", "dependsOn: [b]\n"));
+    let part = folder.path().join("jobs");
+    let whole = folder.path().to_str().unwrap();
+    let (outcome, said) = run(&[part.to_str().unwrap()]);
+    assert_eq!(outcome.unwrap(), Outcome::Valid, "{said}");
+    git_well(folder.path(), &["init", "--quiet"]);
+    let (outcome, said) = run(&[whole]);
+    assert_eq!(outcome.unwrap(), Outcome::Invalid);
+    assert!(said.contains("there is no job `b` [unknown-job]"), "{said}");
+    git_well(folder.path(), &["add", "."]);
+    git_well(folder.path(), &["commit", "--quiet", "-m", "Add a"]);
+    let (outcome, _) = run(&["--git-dir", &format!("{whole}/.git"), "--rev", "HEAD"]);
+    assert_eq!(outcome.unwrap(), Outcome::Invalid);
+    write(folder.path(), "other/b.yaml", &job("b", ""));
+    let (outcome, said) = run(&[whole]);
+    assert_eq!(outcome.unwrap(), Outcome::Valid, "{said}");
+}
+
 #[test]
 fn json_is_for_programs() {
     let folder = TempDir::new().unwrap();

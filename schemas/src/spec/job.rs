@@ -83,6 +83,12 @@ pub struct JobSpec {
     /// Time from the stop signal to the kill signal; at most 10 minutes.
     #[serde(default = "default_kill_grace")]
     pub kill_grace: Millis,
+    /// Jobs that have to stand before a change of this one begins, at most 32: services with all tasks healthy on their current
+    /// version, batch jobs with all tasks of their current run succeeded. New tasks of a new job, a rollout and a new run wait for
+    /// that; what has begun goes on, and what dies is started again whatever becomes of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 32), with = "Vec<String>", example = ["db", "cache"]))]
+    pub depends_on: Vec<JobId>,
     /// How much of the job automation may disturb at once, how fast, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,

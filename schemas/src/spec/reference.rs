@@ -578,6 +578,7 @@ kind: Job
 name: cache-warmer
 owner: shop-team@example.com
 image: registry.example.com/shop/cache-warmer:1.0
+dependsOn: [cache]
 liveness:
   exec: {command: ["/bin/check"]}
 batch:

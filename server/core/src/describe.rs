@@ -93,6 +93,10 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::PlanRefused { plan, .. } => Subjects::of("plan_refused").plan(plan),
         Event::Frozen { scope, .. } => Subjects::of("frozen").scope(scope),
         Event::Resumed { scope, .. } => Subjects::of("resumed").scope(scope),
+        Event::VersionBegan { job, .. } => Subjects {
+            job: Some(job.to_string()),
+            ..Subjects::of("version_began")
+        },
         Event::GraceEnded { job } => Subjects {
             job: Some(job.to_string()),
             ..Subjects::of("grace_ended")
@@ -171,6 +175,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }
         | Event::Resumed { .. }
+        | Event::VersionBegan { .. }
         | Event::GraceEnded { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
@@ -294,6 +299,9 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
                 DeployStatus::Running => "gone on",
             }
         ),
+        Event::VersionBegan { job, version } => {
+            format!("all that job {job} depends on stands, and version {version} begins")
+        }
         Event::GraceEnded { job } => format!(
             "the grace of job {job} is over: its document was removed, and its tasks are stopped"
         ),

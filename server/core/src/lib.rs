@@ -4,10 +4,12 @@
 //! runs in production, in tests and in the simulator.
 //!
 //! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
-//! itself), [`disruption`] (what has to be left alone of a job), [`window`] (and when), [`decide`] (what follows), [`assign`] (what each host is to do).
+//! itself), [`disruption`] (what has to be left alone of a job), [`window`] (and when), [`dependencies`] (and after what),
+//! [`decide`] (what follows), [`assign`] (what each host is to do).
 
 pub mod assign;
 pub mod decide;
+pub mod dependencies;
 pub mod describe;
 pub mod disruption;
 pub mod fleet;

@@ -508,6 +508,7 @@ fn template(spec: &JobSpec) -> JobSpec {
         image: String::new(),
         constraints: Constraints::default(),
         kill_grace: muster_schemas::spec::Millis(0),
+        depends_on: Vec::new(),
         disruption_budget: None,
         service: None,
         batch: None,

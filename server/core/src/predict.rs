@@ -1,5 +1,6 @@
 //! What a plan will lead to. The plan is applied to a copy of the fleet, and the very decisions that will be made are made there,
-//! in a world where every launch succeeds at once, every stop is done at once, and nothing else happens: batch tasks run on.
+//! in a world where every launch succeeds at once, every stop is done at once, and nothing else happens: batch tasks run on,
+//! but for those that others wait for.
 //!
 //! That takes a while for a large fleet, so it is not done in the control loop but beside it.
 
@@ -195,6 +196,7 @@ impl World {
 
 /// What the hosts would say: what was ordered to stop has stopped, what was launched runs and is healthy.
 fn reports(fleet: &Fleet, now: Timestamp, sequence: &mut u64) -> Vec<AttemptStatus> {
+    let awaited = awaited(fleet);
     fleet
         .attempts
         .values()
@@ -207,17 +209,11 @@ fn reports(fleet: &Fleet, now: Timestamp, sequence: &mut u64) -> Vec<AttemptStat
         })
         .filter_map(|attempt| {
             let phase = if attempt.stop.is_some() {
-                Phase::Ended(Ended {
-                    outcome: Outcome::Stopped,
-                    exit_code: None,
-                    signal: None,
-                    oom: false,
-                    at: now,
-                    message: "stopped".to_owned(),
-                    system_error: false,
-                })
+                ended(Outcome::Stopped, now)
             } else if attempt.is_launching() {
                 Phase::Running
+            } else if attempt.is_running() && awaited.contains(&attempt.task.job) {
+                ended(Outcome::Succeeded, now)
             } else {
                 return None;
             };
@@ -225,6 +221,34 @@ fn reports(fleet: &Fleet, now: Timestamp, sequence: &mut u64) -> Vec<AttemptStat
             Some(status(attempt.id, *sequence, phase, now))
         })
         .collect()
+}
+
+/// The batch jobs that others wait for. How long a program takes nobody knows; one that is waited for is taken to succeed as soon
+/// as it runs, so that what comes after it can be predicted.
+fn awaited(fleet: &Fleet) -> BTreeSet<JobId> {
+    let depended_on: BTreeSet<&JobId> = fleet
+        .jobs
+        .values()
+        .flat_map(|job| &job.spec().depends_on)
+        .collect();
+    fleet
+        .jobs
+        .values()
+        .filter(|job| job.spec().batch.is_some() && depended_on.contains(&job.id))
+        .map(|job| job.id.clone())
+        .collect()
+}
+
+fn ended(outcome: Outcome, now: Timestamp) -> Phase {
+    Phase::Ended(Ended {
+        outcome,
+        exit_code: None,
+        signal: None,
+        oom: false,
+        at: now,
+        message: crate::describe::outcome_word(outcome).to_owned(),
+        system_error: false,
+    })
 }
 
 fn status(attempt: AttemptId, sequence: u64, phase: Phase, now: Timestamp) -> AttemptStatus {

@@ -116,12 +116,16 @@ fn some_job() -> impl Strategy<Value = JobSpec> {
         0..3u32,
         0..2u32,
         budget,
+        any::<bool>(),
     )
-        .prop_map(|(name, size, image, surge, unavailable, budget)| {
+        .prop_map(|(name, size, image, surge, unavailable, budget, waits)| {
             let mut spec = random_job(name, size, image, surge, unavailable);
             spec.resources.cpu.0 = 1000;
             // A budget that spares no task is refused where nothing can stand in for one.
             spec.disruption_budget = budget.filter(|budget| surge > 0 || budget.floor(size) < size);
+            if waits && name == "shop" {
+                spec.depends_on = vec!["web".into()];
+            }
             spec
         })
 }
@@ -303,6 +307,10 @@ impl StateMachineTest for Cell {
         cell.world.connect();
         // Settles a refused plan, too: a later commit is a new question.
         said.broken.clear();
+        let names: BTreeSet<String> = said.jobs.keys().cloned().collect();
+        for spec in said.jobs.values_mut() {
+            spec.depends_on.retain(|job| names.contains(job.as_str()));
+        }
         said.policy = Some(PolicySpec {
             prune: true,
             prune_grace: Millis(0),
@@ -450,7 +458,17 @@ impl Cell {
 
     /// The newest commit, as it was said.
     fn commit(&mut self, said: &Said) {
-        let diagnostics = said.broken.iter().map(|name| Diagnostic {
+        // What depends on a job that is not there is refused, as the reader of the documents would.
+        let is_there = |job: &JobId| {
+            said.jobs.contains_key(job.as_str()) || said.broken.contains(job.as_str())
+        };
+        let (jobs, unmet): (Vec<&JobSpec>, Vec<&JobSpec>) = said
+            .jobs
+            .values()
+            .partition(|spec| spec.depends_on.iter().all(is_there));
+        let unmet = unmet.into_iter().map(|spec| spec.name.as_str());
+        let broken = said.broken.iter().map(String::as_str);
+        let diagnostics = broken.chain(unmet).map(|name| Diagnostic {
             code: "unknown-field".to_owned(),
             path: format!("jobs/{name}.yaml"),
             line: 3,
@@ -459,9 +477,9 @@ impl Cell {
             width: 0,
             message: "no such field".to_owned(),
             help: String::new(),
-            job: Some(name.as_str().into()),
+            job: Some(name.into()),
         });
-        let jobs = said.jobs.values().cloned().collect();
+        let jobs = jobs.into_iter().cloned().collect();
         self.world
             .commit_with(jobs, said.policy.clone(), diagnostics.collect());
     }

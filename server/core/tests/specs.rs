@@ -158,6 +158,107 @@ fn a_disruption_budget_that_does_not_hold() {
 }
 
 #[test]
+fn jobs_that_depend_on_each_other() {
+    let job = |name: &str, on: &str| {
+        format!(
+            "apiVersion: muster/v1\nkind: Job\nname: {name}\nowner: team@example.com\nimage: registry.example.com/{name}:1\n\
+             dependsOn: {on}\nservice:\n  capacity: {{desired: 1}}\n"
+        )
+    };
+    let transcript = |title: &str, files: &[SpecFile]| {
+        let documents = read(files);
+        let held: Vec<&str> = documents
+            .specs
+            .iter()
+            .map(|found| found.spec.name())
+            .collect();
+        format!(
+            "=== {title}\n{}held: {}\n\n",
+            said(&documents),
+            held.join(", ")
+        )
+    };
+    let mut shown = String::new();
+    shown += &transcript(
+        "in order",
+        &[
+            file("web.yaml", job("web", "[db, cache]")),
+            file("db.yaml", job("db", "[]")),
+            file("cache.yaml", job("cache", "[db]")),
+        ],
+    );
+    shown += &transcript(
+        "unknown, with one that is near",
+        &[
+            file("web.yaml", job("web", "[bd, mail]")),
+            file("db.yaml", job("db", "[]")),
+        ],
+    );
+    shown += &transcript(
+        "a circle, one who depends on it, and one who does not",
+        &[
+            file(
+                "all.yaml",
+                format!(
+                    "{}---\n{}---\n{}",
+                    job("a", "[b]"),
+                    job("b", "[c]"),
+                    job("c", "[x, a]")
+                ),
+            ),
+            file(
+                "rest.yaml",
+                format!("{}---\n{}", job("outside", "[a]"), job("x", "[]")),
+            ),
+        ],
+    );
+    shown += &transcript("itself", &[file("web.yaml", job("web", "[web]"))]);
+    shown += &transcript(
+        "twice, and no name",
+        &[
+            file("web.yaml", job("web", "[db, db, A_B]")),
+            file("db.yaml", job("db", "[]")),
+        ],
+    );
+    shown += &transcript(
+        "one whose document does not hold is there",
+        &[
+            file("web.yaml", job("web", "[db]")),
+            file("db.yaml", job("db", "[]").replace("owner", "ownr")),
+        ],
+    );
+    shown += &transcript(
+        "what could not be read may be it",
+        &[file("web.yaml", job("web", "[db]")), file("db.yaml", "{{{")],
+    );
+    show!(shown);
+}
+
+/// A chain and a circle as long as a repository can be are read in no time, and without recursion.
+#[test]
+fn long_chains_and_circles_of_jobs_are_read_soon() {
+    let files = |circle: bool| -> Vec<SpecFile> {
+        (0..10_000)
+            .map(|number| {
+                let on = if number > 0 { number - 1 } else { 9999 };
+                let on = if number > 0 || circle { format!("[job{on}]") } else { "[]".to_owned() };
+                let text = format!(
+                    "apiVersion: muster/v1\nkind: Job\nname: job{number}\nowner: a\nimage: web:1\ndependsOn: {on}\nbatch: {{}}\n"
+                );
+                file(&format!("{number}.yaml"), text)
+            })
+            .collect()
+    };
+    let chain = read(&files(false));
+    assert_eq!((chain.specs.len(), chain.diagnostics.len()), (10_000, 0));
+    let started = std::time::Instant::now();
+    let circle = read(&files(true));
+    assert_eq!((circle.specs.len(), circle.diagnostics.len()), (0, 10_000));
+    // Ten thousand times through ten thousand jobs would take minutes in a debug build.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
 fn forms_that_are_fine() {
     let whole = service("");
     for (title, text) in [

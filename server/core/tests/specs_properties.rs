@@ -631,6 +631,7 @@ fn job() -> impl Strategy<Value = JobSpec> {
             },
             constraints: Constraints::default(),
             kill_grace: Millis(grace),
+            depends_on: Vec::new(),
             disruption_budget: budget,
             service,
             batch,

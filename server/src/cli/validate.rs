@@ -91,6 +91,8 @@ struct Gathered {
     files: Vec<SpecFile>,
     refused: Vec<Diagnostic>,
     bytes: usize,
+    /// Whether they are all that a repository holds, so that what none of them names is not there.
+    whole: bool,
 }
 
 impl Gathered {
@@ -164,7 +166,10 @@ pub fn validate(args: &ValidateArgs, look: Look, out: &mut impl Write) -> anyhow
     let Documents {
         specs,
         mut diagnostics,
-    } = read_local(&gathered.files);
+    } = read_local(
+        &gathered.files,
+        gathered.whole && gathered.refused.is_empty(),
+    );
     diagnostics.extend(gathered.refused);
     diagnostics.sort();
     diagnostics.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
@@ -254,6 +259,7 @@ fn gather_paths(paths: &[PathBuf]) -> anyhow::Result<Gathered> {
             about
         };
         if about.is_dir() {
+            gathered.whole |= path.join(".git").exists();
             gather_folder(path, 0, &mut gathered)?;
         } else if is_spec_name(&path.to_string_lossy()) {
             gather_file(path, &mut gathered)?;

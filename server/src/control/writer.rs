@@ -311,6 +311,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }
         | Event::Resumed { .. }
+        | Event::VersionBegan { .. }
         | Event::GraceEnded { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }

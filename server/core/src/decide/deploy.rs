@@ -1,7 +1,7 @@
 //! How deploys stand: each is under way until the job runs what was asked for, or until it cannot any more.
 
 use super::{Draft, Refusal, automation};
-use crate::describe::reasons::counted;
+use crate::describe::reasons::{counted, waits_for};
 use crate::fleet::{Deploy, Fleet, Job, PlanEntry};
 use crate::view::JobTally;
 use jiff::{SignedDuration, Timestamp};
@@ -205,6 +205,9 @@ fn not_taken(plan: &PlanEntry, deploy: &Deploy) -> Standing {
 fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standing {
     use Standing::{Ended, UnderWay};
     let tally = JobTally::of(fleet, job, now);
+    if !tally.waits_for.is_empty() {
+        return UnderWay(format!("it waits for {}", waits_for(&tally.waits_for)));
+    }
     let desired = u64::from(job.desired());
     if job.spec().kind() == JobKind::Batch {
         if deploy.spec.run.is_none() {

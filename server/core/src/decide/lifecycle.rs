@@ -92,7 +92,7 @@ fn after_stop(
     let batch = job.spec().batch.as_ref();
     let again = Event::TaskQueued {
         task: task.id.clone(),
-        version: job.version,
+        version: job.next_version(task.version),
         reason: QueueReason::Stopped {
             reason: reason.clone(),
         },
@@ -176,7 +176,7 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
         .running_at
         .is_some_and(|since| now.duration_since(since) >= SignedDuration::from_secs(QUIET_SECS));
     // A new version gets a fresh start: its predecessor's failures are not its own.
-    let outdated = job.is_outdated(attempt.version);
+    let outdated = job.gives_way(attempt.version);
     let failures = if ran_quietly || outdated {
         1
     } else {
@@ -197,7 +197,7 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
     let message = ended.message.clone();
     Event::TaskQueued {
         task: task.id.clone(),
-        version: job.version,
+        version: job.next_version(task.version),
         reason: if failures >= CRASH_LOOP_FAILURES {
             QueueReason::CrashLoop { message, failures }
         } else {

@@ -4,6 +4,7 @@
 //! parts before it decided. [`take`] turns an input into events; [`follow`] then says what follows from the fleet as it now
 //! is, until nothing more does. Both are deterministic: time and ids are arguments.
 
+mod begin;
 pub mod deploy;
 pub mod lifecycle;
 mod observe;
@@ -498,6 +499,7 @@ pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
     lifecycle::order_due_stops(draft);
     if !draft.fleet.down {
         revision::follow_plans(draft);
+        begin::follow_waiting(draft);
         scale::follow_jobs(draft);
         schedule::place_queued(draft);
     }

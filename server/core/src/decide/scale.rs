@@ -108,6 +108,8 @@ pub(super) fn follow_jobs(draft: &mut Draft<'_>) {
         .values()
         // A tombstone is left as it is: it may come back.
         .filter(|job| job.tombstone.is_none())
+        // What waits for others stays as it is until then; what dies of it is queued again elsewhere.
+        .filter(|job| !job.is_waiting())
         .map(|job| (job.id.clone(), job.spec().kind()))
         .collect();
     for (job, kind) in jobs {

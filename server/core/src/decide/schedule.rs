@@ -352,25 +352,31 @@ pub(super) fn place_queued(draft: &mut Draft<'_>) {
         let fleet: &Fleet = draft.fleet;
         let mut rooms = Rooms::of(fleet);
         // Once a task of a job found no host, none of its others will: nothing is given back within one pass.
-        let mut blocked_jobs: BTreeMap<&JobId, Blocked> = BTreeMap::new();
+        let mut blocked_jobs: BTreeMap<(&JobId, u64), Blocked> = BTreeMap::new();
         for id in &queue {
             let Some(job) = fleet.jobs.get(&id.job) else {
                 continue;
             };
-            let choice = match blocked_jobs.get(&id.job) {
+            // Most often the current one; while that waits for other jobs, the one before.
+            let version = job
+                .tasks
+                .get(&id.index)
+                .map_or(job.version, |task| task.version);
+            let spec = job.versions.get(&version).unwrap_or_else(|| job.current());
+            let choice = match blocked_jobs.get(&(&id.job, version)) {
                 Some(blocked) => Err(blocked.clone()),
-                None => rooms.choose(job.spec()),
+                None => rooms.choose(&spec.spec),
             };
             match choice {
                 Ok(host) => {
-                    rooms.take(host, job.spec());
+                    rooms.take(host, &spec.spec);
                     events.push((id.clone(), Ok(host)));
                 }
                 Err(blocked) => {
                     if is_news(job, id, &blocked, now) {
                         events.push((id.clone(), Err(blocked.clone())));
                     }
-                    blocked_jobs.insert(&job.id, blocked);
+                    blocked_jobs.insert((&job.id, version), blocked);
                 }
             }
         }

@@ -6,6 +6,7 @@ use muster_schemas::state::{
     Blocked, BlockedBy, FinishReason, HostRefusal, QueueReason, ResourceKind, StopReason,
 };
 use muster_schemas::stop::StopRefusal;
+use muster_schemas::wait::{NotStanding, WaitsFor};
 
 /// Why a container is stopped.
 pub fn stop(reason: &StopReason) -> String {
@@ -29,6 +30,47 @@ pub fn asked(reason: &StopReason, until: Timestamp, now: Timestamp) -> String {
         stop(reason),
         clock(until, now)
     )
+}
+
+/// The jobs that a version waits for, and what each lacks.
+pub fn waits_for(waits: &[WaitsFor]) -> String {
+    let named: Vec<String> = waits
+        .iter()
+        .map(|wait| format!("{}: {}", wait.job, not_standing(&wait.why)))
+        .collect();
+    named.join("; ")
+}
+
+/// Why a job does not stand as the repository says.
+pub fn not_standing(why: &NotStanding) -> String {
+    match why {
+        NotStanding::Missing => "there is no such job yet".to_owned(),
+        NotStanding::Refused => "its document is refused".to_owned(),
+        NotStanding::KeptBack => "a change of it is kept back".to_owned(),
+        NotStanding::Removed => "its document was removed".to_owned(),
+        NotStanding::Waits => "it waits for others itself".to_owned(),
+        NotStanding::Unsettled {
+            settled,
+            desired,
+            outdated,
+        } => {
+            let older = match outdated {
+                0 => String::new(),
+                older => format!(", {older} on an older version"),
+            };
+            format!("{settled} of {desired} healthy on its version{older}")
+        }
+        NotStanding::Unfinished { succeeded, size } => {
+            format!("{succeeded} of {} succeeded", tasks(*size))
+        }
+        NotStanding::Failed { failed, size } => {
+            format!("{failed} of {} did not succeed", tasks(*size))
+        }
+    }
+}
+
+fn tasks(count: u32) -> String {
+    counted(u64::from(count), "task", "tasks")
 }
 
 /// What an automated stop waits for.

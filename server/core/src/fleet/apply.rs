@@ -209,6 +209,15 @@ impl Fleet {
                     deploy.finished_at = Some(at);
                 }
             }
+            Event::VersionBegan { job, version } => {
+                if let Some(version) = self
+                    .jobs
+                    .get_mut(job)
+                    .and_then(|job| job.versions.get_mut(version))
+                {
+                    Arc::make_mut(version).begun = true;
+                }
+            }
             Event::GraceEnded { job } => {
                 if let Some(job) = self.jobs.get_mut(job) {
                     job.tombstone = None;
@@ -224,11 +233,11 @@ impl Fleet {
                 retries,
                 failures,
             } => {
-                let is_other = self
-                    .jobs
-                    .get(&task.job)
-                    .and_then(|job| Some(job.is_outdated(job.tasks.get(&task.index)?.version)))
-                    .unwrap_or(false);
+                let is_other = self.jobs.get(&task.job).is_some_and(|job| {
+                    let template = |version: &u64| Some(job.versions.get(version)?.template);
+                    let before = job.tasks.get(&task.index).map(|task| task.version);
+                    before.and_then(|before| template(&before)) != template(version)
+                });
                 if let Some(task) = self.task_mut(task) {
                     if is_other {
                         task.relocations = 0;
@@ -641,6 +650,7 @@ fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
         plan: plan.id.clone(),
         revision: plan.revision.clone(),
         at,
+        begun: target.spec.depends_on.is_empty(),
     }
 }
 
@@ -651,23 +661,33 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
     let run_after = target.spec.batch.as_ref().map(|batch| &batch.run);
     // A job that was removed and is back begins anew, like one that had been gone for longer: what was stopped for the removal
     // runs again, and the ledger of the run before stays as it was.
-    if run_after.is_some() && (run_before != run_after || job.pruned) {
+    let runs_again = run_after.is_some() && (run_before != run_after || job.pruned);
+    if runs_again {
         job.run += 1;
     }
+    let template = match target.same_as {
+        Some(template) => template,
+        None if target.replaces_tasks => number,
+        None => before.template,
+    };
+    // What has begun once need not wait anew: a return to what still runs in part, or a change that replaces nothing.
+    let has_begun = !runs_again
+        && !job.pruned
+        && job
+            .versions
+            .values()
+            .any(|version| version.template == template && version.begun);
     job.versions.insert(
         number,
         Arc::new(JobVersion {
             number,
             spec: target.spec.clone(),
             image: target.image.clone(),
-            template: match target.same_as {
-                Some(template) => template,
-                None if target.replaces_tasks => number,
-                None => before.template,
-            },
+            template,
             plan: plan.id.clone(),
             revision: plan.revision.clone(),
             at,
+            begun: has_begun || target.spec.depends_on.is_empty(),
         }),
     );
     job.version = number;

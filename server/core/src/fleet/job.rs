@@ -102,6 +102,22 @@ pub struct JobVersion {
     pub revision: Revision,
     /// When it was applied.
     pub at: Timestamp,
+    /// Whether what it makes run has begun, or may: the jobs that it depends on stood once since it came.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub begun: bool,
+}
+
+/// Versions of journals from before `dependsOn` waited for nothing.
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_yes(begun: &bool) -> bool {
+    *begun
 }
 
 impl Job {
@@ -115,6 +131,25 @@ impl Job {
     /// The spec that holds.
     pub fn spec(&self) -> &JobSpec {
         &self.current().spec
+    }
+
+    /// Whether its current version waits for the jobs that it depends on. A job that is to end waits for nobody.
+    pub fn is_waiting(&self) -> bool {
+        !self.pruned && !self.current().begun
+    }
+
+    /// The version that the next attempt of a task on `version` runs: the current one, once it has begun.
+    pub fn next_version(&self, version: u64) -> u64 {
+        if self.is_waiting() && self.versions.contains_key(&version) {
+            version
+        } else {
+            self.version
+        }
+    }
+
+    /// Whether a task on `version` gives way to the current version.
+    pub fn gives_way(&self, version: u64) -> bool {
+        !self.is_waiting() && self.is_outdated(version)
     }
 
     /// Whether a task (or attempt) on `version` runs something else than the current version asks for.

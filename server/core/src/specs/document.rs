@@ -24,6 +24,8 @@ pub(super) struct Accepted {
     pub line: u32,
     /// Where its name stands.
     pub name_place: Place,
+    /// Where each of the jobs that it depends on stands.
+    pub dependency_places: Vec<Place>,
 }
 
 /// What came of a document. One without content has neither.
@@ -101,6 +103,10 @@ pub(super) fn read(chunk: Chunk<'_>) -> Read {
     let name_place = root
         .entry("name")
         .map_or(root.place, |entry| entry.value.place);
+    let dependency_places = match root.entry("dependsOn").map(|entry| &entry.value.value) {
+        Some(Value::List(items)) => items.iter().map(|item| item.place).collect(),
+        Some(_) | None => Vec::new(),
+    };
     let spec = match kind {
         Some(Kind::Job) => read_kind::<JobSpec>(&mut root, &mut problems, check::job)
             .map(|job| Spec::Job(std::sync::Arc::new(job))),
@@ -115,6 +121,7 @@ pub(super) fn read(chunk: Chunk<'_>) -> Read {
         spec,
         line,
         name_place,
+        dependency_places,
     });
     Read {
         accepted,

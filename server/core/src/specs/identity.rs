@@ -13,6 +13,8 @@ pub(super) struct Found {
     pub located: Located<Spec>,
     pub name_place: Place,
     pub name_line: String,
+    /// For each job that it depends on: where that stands, and the line.
+    pub dependencies: Vec<(Place, String)>,
 }
 
 /// Takes out documents that share their kind and name with another one, and policies where there is more than one. All of

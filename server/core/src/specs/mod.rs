@@ -6,9 +6,11 @@
 //!
 //! The way of one file, and the order to read in: [`reader`] takes the files of one revision after the other; [`split`] decodes it and cuts it into documents; [`tree`] parses one
 //! document into nodes that know their place; [`document`] reads such a tree as a spec, [`mend`] going on after an error of
-//! [`typed`] so that people see all of them; [`check`] holds the rules that a type cannot; [`identity`] compares documents with each other; [`render`] shows a diagnostic.
+//! [`typed`] so that people see all of them; [`check`] holds the rules that a type cannot; [`dependencies`] and
+//! [`identity`] compare documents with each other; [`render`] shows a diagnostic.
 
 mod check;
+mod dependencies;
 mod document;
 pub mod edit;
 mod identity;
@@ -79,8 +81,9 @@ pub fn read(files: &[SpecFile]) -> Documents {
 }
 
 /// Like [`read`], for files that stand anywhere on somebody's machine: their paths are for people only, so any will do.
-pub fn read_local(files: &[SpecFile]) -> Documents {
-    Reader::local().read(files)
+/// Where they are not the `whole` repository, a job that none of them holds may stand in another one.
+pub fn read_local(files: &[SpecFile], whole: bool) -> Documents {
+    Reader::local(whole).read(files)
 }
 
 /// Whether a text can be a job's name: lower-case letters, digits and hyphens, beginning with a letter and not ending with

@@ -6,7 +6,9 @@
 use super::identity::{self, Found};
 use super::report::{Code, Place, Problem, Source};
 use super::split;
-use super::{Documents, Located, MAX_DIAGNOSTICS, MAX_DIAGNOSTICS_PER_FILE, SpecFile, document};
+use super::{
+    Documents, Located, MAX_DIAGNOSTICS, MAX_DIAGNOSTICS_PER_FILE, SpecFile, dependencies, document,
+};
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{Diagnostic, DocumentRef};
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 /// it only remembers the files of the last revision, so that it is quick about those that are the same in the next.
 pub struct Reader {
     wrong_path: fn(&str) -> Option<&'static str>,
+    /// Whether the files are all that a repository holds.
+    whole: bool,
     known: BTreeMap<String, KnownFile>,
 }
 
@@ -40,6 +44,7 @@ impl Default for Reader {
     fn default() -> Self {
         Self {
             wrong_path: split::wrong_path,
+            whole: true,
             known: BTreeMap::new(),
         }
     }
@@ -47,9 +52,11 @@ impl Default for Reader {
 
 impl Reader {
     /// Of files that stand anywhere on somebody's machine: their paths are for people only, so any will do.
-    pub fn local() -> Self {
+    /// Where they are not the `whole` repository, what none of them holds may stand elsewhere.
+    pub fn local(whole: bool) -> Self {
         Self {
             wrong_path: |_| None,
+            whole,
             known: BTreeMap::new(),
         }
     }
@@ -85,6 +92,7 @@ impl Reader {
             };
             self.known.insert(file.path.clone(), known);
         }
+        let found = dependencies::refuse_unmet(found, &mut claims, self.whole, &mut diagnostics);
         let specs = identity::refuse_shared(found, &claims, &mut diagnostics);
         diagnostics.sort_by(|a, b| {
             (&a.path, a.line, a.column, &a.code).cmp(&(&b.path, b.line, b.column, &b.code))
@@ -123,6 +131,11 @@ fn read_file(file: &SpecFile, wrong_path: Option<&'static str>, most: usize) -> 
                 },
                 name_place: accepted.name_place,
                 name_line: source.line(accepted.name_place.line),
+                dependencies: accepted
+                    .dependency_places
+                    .into_iter()
+                    .map(|place| (place, source.line(place.line)))
+                    .collect(),
             });
             continue;
         }

@@ -41,6 +41,8 @@ pub enum Code {
     DuplicateValue,
     DuplicateName,
     SecondPolicy,
+    UnknownJob,
+    DependencyCycle,
 }
 
 impl Code {
@@ -77,6 +79,8 @@ impl Code {
             Code::DuplicateValue => "duplicate-value",
             Code::DuplicateName => "duplicate-name",
             Code::SecondPolicy => "second-policy",
+            Code::UnknownJob => "unknown-job",
+            Code::DependencyCycle => "dependency-cycle",
         }
     }
 }

@@ -4,7 +4,8 @@ use super::filter::JobFilter;
 use super::fleet::no_tasks;
 use super::page::{self, Page};
 use super::task::reason;
-use crate::describe::reasons::{counted, stop_refusal};
+use crate::dependencies::waits_for;
+use crate::describe::reasons::{self, counted, stop_refusal};
 use crate::describe::short;
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
 use crate::guard::may_stop;
@@ -14,6 +15,7 @@ use muster_schemas::ids::JobId;
 use muster_schemas::spec::{JobKind, Millis};
 use muster_schemas::state::{FinishReason, Outcome, StopReason, TaskState};
 use muster_schemas::stop::StopRefusal;
+use muster_schemas::wait::WaitsFor;
 
 /// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
 /// services, short enough for somebody to wait for.
@@ -71,6 +73,8 @@ pub struct JobTally<'a> {
     pub blocked: u64,
     /// The first of them.
     pub first_blocked: Option<&'a Task>,
+    /// What its current version waits for before it begins.
+    pub waits_for: Vec<WaitsFor>,
 }
 
 impl<'a> JobTally<'a> {
@@ -81,7 +85,10 @@ impl<'a> JobTally<'a> {
             .service
             .as_ref()
             .map_or(Millis(0), |service| service.rollout.min_healthy_time);
-        let mut tally = Self::default();
+        let mut tally = Self {
+            waits_for: waits_for(fleet, job, now),
+            ..Self::default()
+        };
         for task in job.tasks.values() {
             tally.states[fleet.task_state(task) as usize] += 1;
             if let TaskPhase::Finished {
@@ -145,11 +152,17 @@ impl<'a> JobTally<'a> {
     /// back, is said first: what runs is not what the repository asks for.
     pub fn status(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
         let (status, why) = self.status_of_tasks(fleet, job);
-        match not_taken(fleet, job) {
-            None => (status, why),
-            Some(not_taken) if why.is_empty() => (status, not_taken),
-            Some(not_taken) => (status, format!("{not_taken}; {why}")),
-        }
+        let waits = (!self.waits_for.is_empty() && !fleet.down).then(|| {
+            let waits = reasons::waits_for(&self.waits_for);
+            format!("version {} waits for {waits}", job.version)
+        });
+        let parts = [not_taken(fleet, job), waits, Some(why)];
+        let said: Vec<String> = parts
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
+        (status, said.join("; "))
     }
 
     fn status_of_tasks(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
@@ -386,6 +399,9 @@ fn rollout(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Op
 fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> String {
     if fleet.down {
         return "the cell to be started again".to_owned();
+    }
+    if !tally.waits_for.is_empty() {
+        return reasons::waits_for(&tally.waits_for);
     }
     let new_tasks = || {
         job.tasks

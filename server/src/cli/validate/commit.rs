@@ -26,7 +26,10 @@ pub(super) fn gather(git_dir: &Path, rev: &str) -> anyhow::Result<Gathered> {
     if rev.is_empty() || rev.starts_with('-') {
         bail!("`{rev}` is not a commit");
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered {
+        whole: true,
+        ..Gathered::default()
+    };
     let mut wanted = Vec::new();
     for entry in list(git_dir, rev)? {
         let hidden = entry.path.split('/').any(|part| part.starts_with('.'));

@@ -18,6 +18,9 @@ const MAX_COMMAND_BYTES: usize = 16 << 10;
 /// More labels than anybody filters by; each stands on every container.
 const MAX_LABELS: usize = 64;
 
+/// A job that waits for more is a sign that they should wait for each other.
+const MAX_DEPENDENCIES: usize = 32;
+
 /// Each port is a row in the console and a rule in the engine.
 const MAX_PORTS: usize = 64;
 
@@ -85,6 +88,7 @@ pub(in crate::specs) fn job(job: &JobSpec, checks: &mut Checks<'_>) {
     host::constraints(&job.constraints, checks);
     checks.within(&["killGrace"], job.kill_grace, Millis(0), MAX_KILL_GRACE);
     kind(job, checks);
+    depends_on(job, checks);
     if let Some(budget) = &job.disruption_budget {
         disruption::check(job, budget, checks);
     }
@@ -117,6 +121,32 @@ fn kind(job: &JobSpec, checks: &mut Checks<'_>) {
     }
     if let Some(batch) = &job.batch {
         self::batch(batch, checks);
+    }
+}
+
+/// That each name can be one; whether there are such jobs shows only beside the other documents.
+fn depends_on(job: &JobSpec, checks: &mut Checks<'_>) {
+    if job.depends_on.len() > MAX_DEPENDENCIES {
+        checks.refuse_key(
+            &["dependsOn"],
+            Code::OutOfRange,
+            format!("the job depends on {} others", job.depends_on.len()),
+            format!("it can depend on at most {MAX_DEPENDENCIES}"),
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (index, name) in job.depends_on.iter().enumerate() {
+        let index = index.to_string();
+        let at = ["dependsOn", index.as_str()];
+        checks.name(&at, name.as_str());
+        if !names.insert(name) {
+            checks.refuse(
+                &at,
+                Code::DuplicateValue,
+                format!("{} stands there twice", quoted(name.as_str())),
+                "name each job once",
+            );
+        }
     }
 }
 
