@@ -6,6 +6,7 @@
 use crate::deploy::{DeploySpec, DeployStatus};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
+use crate::spec::Hook;
 use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason,
     StopOrder, StopReason,
@@ -114,6 +115,15 @@ pub enum Event {
         plan: PlanId,
         /// Why.
         reasons: Vec<HoldReason>,
+    },
+    /// Hooks begin a run for a plan. Before-hooks are told while the plan is held, and their own changes hold from here on.
+    HooksBegan {
+        /// The plan.
+        plan: PlanId,
+        /// Whether they run before its changes or after them.
+        hook: Hook,
+        /// The hooks.
+        jobs: Vec<JobId>,
     },
     /// A person says yes to a held plan: to this one and to no other.
     PlanApproved {

@@ -422,6 +422,16 @@ pub enum HoldReason {
     },
     /// It changes the policy, and the policy wants that approved.
     PolicyChanges,
+    /// A hook runs before it.
+    HookRuns {
+        /// The hook.
+        job: JobId,
+    },
+    /// A hook that runs before it did not succeed.
+    HookFailed {
+        /// The task that did not.
+        task: TaskId,
+    },
     /// It would ask for more of the hosts than the policy leaves to jobs.
     TooLittleHeadroom {
         /// The capacity group that is meant; all jobs together where there is none.
@@ -443,8 +453,11 @@ impl HoldReason {
             HoldReason::TooManyStops { .. }
             | HoldReason::OutOfTime { .. }
             | HoldReason::TooLittleHeadroom { .. }
-            | HoldReason::PolicyChanges => true,
-            HoldReason::Frozen { .. } | HoldReason::FrozenByPolicy { .. } => false,
+            | HoldReason::PolicyChanges
+            | HoldReason::HookFailed { .. } => true,
+            HoldReason::Frozen { .. }
+            | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::HookRuns { .. } => false,
         }
     }
 }
@@ -492,6 +505,17 @@ impl std::fmt::Display for HoldReason {
             HoldReason::PolicyChanges => {
                 f.write_str("it changes the policy, which the policy wants approved")
             }
+            HoldReason::HookRuns { job } => {
+                write!(
+                    f,
+                    "its hook {job} runs first; it goes ahead by itself when that has succeeded"
+                )
+            }
+            HoldReason::HookFailed { task } => write!(
+                f,
+                "task {task} of its hook did not succeed, and nothing of it happened; a newer commit runs the hook again, an \
+                 approval goes ahead in spite of it"
+            ),
             HoldReason::TooLittleHeadroom {
                 group,
                 resource,

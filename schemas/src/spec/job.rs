@@ -133,6 +133,11 @@ impl JobSpec {
         }
     }
 
+    /// When it runs as a hook, if it is one.
+    pub fn hook(&self) -> Option<Hook> {
+        self.batch.as_ref()?.hook
+    }
+
     /// `service` or `batch`.
     pub fn kind(&self) -> JobKind {
         if self.batch.is_some() {
@@ -396,6 +401,11 @@ pub struct Batch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "describe", schemars(example = &"2026-11-23"))]
     pub run: Option<String>,
+    /// Makes the job a hook, which runs by itself with each plan that changes what other jobs run, and at no other time.
+    /// `beforeSync`: before the plan's changes take effect, and if it does not succeed, none of them does. `afterSync`: once the
+    /// services that the plan changed are healthy on what it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
     /// An attempt that runs longer is stopped and has failed. It counts from the container's start; from 1 second to 10 days.
     #[serde(default = "Batch::default_runtime_limit")]
     pub runtime_limit: Millis,
@@ -405,6 +415,17 @@ pub struct Batch {
     /// How the next attempt follows one that failed.
     #[serde(default)]
     pub retry: RetryPolicy,
+}
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Hook {
+    /// Before the plan's changes take effect; if it does not succeed, none of them does.
+    BeforeSync,
+    /// Once the services that the plan changed are healthy on what it asks for.
+    AfterSync,
 }
 
 impl Batch {

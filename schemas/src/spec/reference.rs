@@ -558,6 +558,23 @@ batch:
     exponentialBackoff: {initial: 5s, max: 5m, retries: 3}
 ```
 
+### A hook
+
+Runs before a plan's changes take effect. When it fails, none of them does.
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: shop-migrations
+owner: shop-team@example.com
+image: registry.example.com/shop/migrate:1.4.2
+batch:
+  hook: beforeSync
+  runtimeLimit: 10m
+  retry:
+    immediate: {retries: 0}
+```
+
 ### Two documents in one file
 
 ```yaml

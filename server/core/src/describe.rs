@@ -13,8 +13,9 @@ use jiff::Timestamp;
 pub use markdown::plan_markdown;
 use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
+use muster_schemas::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Plan};
+use muster_schemas::spec::Hook;
 use muster_schemas::state::{AttemptStatus, HostFacts, Orphan, Outcome, Phase, StopOrder};
 use reasons::{clock, counted, join_names, size};
 
@@ -89,6 +90,7 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::PlanPredicted { plan, .. } => Subjects::of("plan_predicted").plan(plan),
         Event::PlanApplied { plan } => Subjects::of("plan_applied").plan(plan),
         Event::PlanHeld { plan, .. } => Subjects::of("plan_held").plan(plan),
+        Event::HooksBegan { plan, .. } => Subjects::of("hooks_began").plan(plan),
         Event::PlanApproved { plan, .. } => Subjects::of("plan_approved").plan(plan),
         Event::PlanRefused { plan, .. } => Subjects::of("plan_refused").plan(plan),
         Event::Frozen { scope, .. } => Subjects::of("frozen").scope(scope),
@@ -171,6 +173,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::PlanPredicted { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
+        | Event::HooksBegan { .. }
         | Event::PlanApproved { .. }
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }
@@ -241,6 +244,20 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
                 .collect::<Vec<_>>()
                 .join("; ")
         ),
+        Event::HooksBegan { plan, hook, jobs } => {
+            let names: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
+            let count = u64::try_from(names.len()).unwrap_or(u64::MAX);
+            let when = match hook {
+                Hook::BeforeSync => "before",
+                Hook::AfterSync => "after",
+            };
+            format!(
+                "{} begin to run {when} plan {}: {}",
+                counted(count, "hook", "hooks"),
+                short(plan.as_str()),
+                join_names(&names, count)
+            )
+        }
         Event::PlanApproved {
             plan,
             reason,

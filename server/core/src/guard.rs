@@ -10,6 +10,7 @@
 use crate::disruption;
 use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
 use crate::headroom;
+use crate::hooks;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::ids::JobId;
@@ -46,6 +47,17 @@ pub fn check(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Vec<HoldReason> {
     for change in &plan.changes {
         let Some(WithholdReason::Frozen { scope, by, reason }) =
             withhold(fleet, &change.job, target_spec(change), now)
+        else {
+            continue;
+        };
+        let reason = HoldReason::Frozen { scope, by, reason };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    // Nobody touches a hook that is frozen, so what waits for it waits.
+    for job in hooks::before(fleet, plan) {
+        let Some(WithholdReason::Frozen { scope, by, reason }) = withhold(fleet, &job, None, now)
         else {
             continue;
         };
@@ -171,7 +183,13 @@ pub fn is_approved(fleet: &Fleet, plan: &Plan, reasons: &[HoldReason], now: Time
     reasons.iter().all(HoldReason::can_be_approved)
         && fleet.plan(&plan.id).is_some_and(|entry| {
             let people = entry.approvers(now).len();
-            people >= usize::try_from(policy(fleet).approvals.required).unwrap_or(usize::MAX)
+            // Nobody can have said yes to a failure that nobody has been told of.
+            let fails = reasons
+                .iter()
+                .any(|reason| matches!(reason, HoldReason::HookFailed { .. }));
+            let is_told = !fails || entry.approved_before.is_some();
+            is_told
+                && people >= usize::try_from(policy(fleet).approvals.required).unwrap_or(usize::MAX)
         })
 }
 
@@ -306,7 +324,9 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             | HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
             | HoldReason::TooLittleHeadroom { .. }
-            | HoldReason::PolicyChanges => None,
+            | HoldReason::PolicyChanges
+            | HoldReason::HookRuns { .. }
+            | HoldReason::HookFailed { .. } => None,
         });
     let freezes = fleet.freezes.iter().filter_map(|freeze| freeze.until);
     let graces = fleet

@@ -15,6 +15,7 @@ pub mod disruption;
 pub mod fleet;
 pub mod guard;
 mod headroom;
+pub mod hooks;
 pub mod plan;
 pub mod predict;
 pub mod specs;

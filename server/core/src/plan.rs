@@ -11,7 +11,7 @@ use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{
     Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target, Withheld,
 };
-use muster_schemas::spec::{Constraints, JobKind, JobSpec, PolicySpec, Spec, Tier};
+use muster_schemas::spec::{Constraints, Hook, JobKind, JobSpec, PolicySpec, Spec, Tier};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -270,16 +270,43 @@ fn create(spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
     };
     JobChange {
         job: spec.name.clone(),
-        starts: spec.size(),
+        starts: if spec.hook().is_some() {
+            0
+        } else {
+            spec.size()
+        },
         stops: 0,
         replaces: 0,
         takes_away: 0,
         fields: Vec::new(),
-        notes: Vec::new(),
+        notes: notes_of(spec),
         action: JobAction::Create {
             target: Box::new(target),
         },
     }
+}
+
+/// What is to be said of any change to a job like this.
+fn notes_of(spec: &JobSpec) -> Vec<String> {
+    let mut notes = Vec::new();
+    match spec.hook() {
+        Some(Hook::BeforeSync) => notes.push(
+            "it is a hook: with each plan that changes other jobs it runs first, and the plan goes ahead when it has succeeded"
+                .to_owned(),
+        ),
+        Some(Hook::AfterSync) => notes.push(
+            "it is a hook: it runs when the services that a plan changes are healthy".to_owned(),
+        ),
+        None => {}
+    }
+    if !spec.depends_on.is_empty() {
+        let names: Vec<&str> = spec.depends_on.iter().map(JobId::as_str).collect();
+        notes.push(format!(
+            "what it makes run begins once {} stand as the repository says",
+            names.join(", ")
+        ));
+    }
+    notes
 }
 
 /// The hash of all of a plan but its id.
@@ -418,7 +445,7 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
     let active = active_tasks(job);
     let desired = spec.size();
     let stops = active.saturating_sub(desired);
-    let mut notes = Vec::new();
+    let mut notes = notes_of(spec);
     let mut replaces = 0;
     let mut down_at_once = 0;
     let mut starts = desired.saturating_sub(active);
@@ -440,22 +467,24 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
                 .values()
                 .filter(|task| !task.is_finished())
                 .count();
-            let runs_again = job.pruned
-                || current
-                    .spec
-                    .batch
-                    .as_ref()
-                    .is_some_and(|before| before.run != batch.run);
+            let is_hook = spec.hook().is_some();
+            let runs_again = !is_hook
+                && (job.pruned
+                    || current.spec.batch.as_ref().is_some_and(|before| {
+                        before.run != batch.run || before.hook.is_some() && job.run == 0
+                    }));
             let known = u32::try_from(job.tasks.len()).unwrap_or(u32::MAX);
             starts = if runs_again {
                 desired
+            } else if is_hook {
+                0
             } else {
                 desired.saturating_sub(known)
             };
             if replaces_tasks && unfinished > 0 {
                 notes.push("tasks that already run finish as they are; those that start from here on take the change".to_owned());
             }
-            if !runs_again && unfinished == 0 {
+            if !runs_again && !is_hook && unfinished == 0 {
                 notes.push("the job is finished; change `batch.run` to run it again".to_owned());
             }
         }

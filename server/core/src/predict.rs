@@ -4,17 +4,17 @@
 //!
 //! That takes a while for a large fleet, so it is not done in the control loop but beside it.
 
-use crate::decide::{Draft, automation, follow};
+use crate::decide::{Draft, automation, follow, go_ahead};
 use crate::describe::{reasons, subjects_in};
 use crate::fleet::{Fleet, TaskPhase, add_resources};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, JobId, PlanId};
+use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::{
     Plan, PredictedBlock, PredictedStop, PredictedTaken, Prediction, TaskOnHost,
 };
 use muster_schemas::spec::{JobSpec, Millis, Tier};
-use muster_schemas::state::{AttemptStatus, Ended, HostResources, Outcome, Phase};
+use muster_schemas::state::{Actor, AttemptStatus, Ended, HostResources, Outcome, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -62,8 +62,20 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
                 plan: Box::new(plan.clone()),
             },
         );
-        let id: PlanId = plan.id.clone();
-        draft.say(automation("predict"), Event::PlanApplied { plan: id });
+        // What its hooks need people for they have said yes to.
+        let people = crate::guard::policy(draft.fleet).approvals.required;
+        for person in 0..people {
+            let reason = "it is predicted".to_owned();
+            draft.say(
+                Actor::Person(person.to_string()),
+                Event::PlanApproved {
+                    plan: plan.id.clone(),
+                    reason,
+                    expires_at: now,
+                },
+            );
+        }
+        go_ahead(draft, automation("predict"), &plan.id);
     });
     // How long a program takes nobody knows, so none is predicted to run into its limit.
     for job in world.fleet.jobs.values_mut() {
@@ -148,7 +160,14 @@ impl World {
                     | Event::JobForgotten { .. }
             );
             let about = subjects_in(&self.fleet, record).job;
-            let is_others = about.is_some_and(|job| !self.jobs.contains(&JobId::from(job)));
+            let is_others = about.map(JobId::from).is_some_and(|job| {
+                let is_hook = self
+                    .fleet
+                    .jobs
+                    .get(&job)
+                    .is_some_and(|job| job.spec().hook().is_some());
+                !is_hook && !self.jobs.contains(&job)
+            });
             !clears_away && !is_others
         });
         (changed, due)
@@ -223,7 +242,7 @@ fn reports(fleet: &Fleet, now: Timestamp, sequence: &mut u64) -> Vec<AttemptStat
         .collect()
 }
 
-/// The batch jobs that others wait for. How long a program takes nobody knows; one that is waited for is taken to succeed as soon
+/// The batch jobs that others wait for, hooks among them. How long a program takes nobody knows; one that is waited for is taken to succeed as soon
 /// as it runs, so that what comes after it can be predicted.
 fn awaited(fleet: &Fleet) -> BTreeSet<JobId> {
     let depended_on: BTreeSet<&JobId> = fleet
@@ -234,7 +253,8 @@ fn awaited(fleet: &Fleet) -> BTreeSet<JobId> {
     fleet
         .jobs
         .values()
-        .filter(|job| job.spec().batch.is_some() && depended_on.contains(&job.id))
+        .filter(|job| job.spec().batch.is_some())
+        .filter(|job| job.spec().hook().is_some() || depended_on.contains(&job.id))
         .map(|job| job.id.clone())
         .collect()
 }

@@ -11,7 +11,7 @@ use muster_schemas::deploy::DeploySpec;
 use muster_schemas::event::{Record, RepositoryTrouble};
 use muster_schemas::ids::{CommitId, DeployId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::{DisruptionBudget, JobSpec, Millis, PolicySpec, SelfManaged};
+use muster_schemas::spec::{DisruptionBudget, Hook, JobSpec, Millis, PolicySpec, SelfManaged};
 use muster_schemas::state::{Orphan, Phase};
 use muster_schemas::wire::{Fence, Report};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +128,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 37, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 38, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -368,12 +368,28 @@ fn script() -> World {
         }),
         ..DisruptionBudget::default()
     });
-    world.commit(jobs(vec![fewer, own]), policy(true));
+    world.commit(jobs(vec![fewer.clone(), own.clone()]), policy(true));
     world.pass(15);
     world.condemn("own.0");
     world.pass(2);
     world.condemned.clear();
     world.pass(2);
+
+    // A hook that runs before a plan, and does not succeed; a person goes ahead in spite of it.
+    let mut migrate = batch("migrate", 1, 0);
+    if let Some(batch) = &mut migrate.batch {
+        batch.hook = Some(Hook::BeforeSync);
+    }
+    let more = vec![fewer, own, service("extra", 1), migrate];
+    world.commit(jobs(more), policy(true));
+    world.pass(2);
+    world.exit("migrate.0", 1);
+    let command = Command::ApprovePlan {
+        plan: held(&world),
+        reason: "it is known".to_owned(),
+    };
+    world.command(command).expect("it is held");
+    world.pass(5);
 
     // A stranger on a host, which is then not heard of for a while. What has ended is forgotten meanwhile.
     let orphan = Orphan {

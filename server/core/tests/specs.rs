@@ -234,6 +234,24 @@ fn jobs_that_depend_on_each_other() {
     show!(shown);
 }
 
+#[test]
+fn a_hook_that_does_not_hold() {
+    let waits = service("dependsOn: [migrate]\n");
+    let migrate = job("batch: {hook: beforeSync}\n").replace("name: web", "name: migrate");
+    show!(transcript(&cases(&[
+        (
+            "a run of its own",
+            job("batch:\n  hook: beforeSync\n  run: \"1\"\n")
+        ),
+        (
+            "one that waits",
+            job("dependsOn: [db]\nbatch: {hook: afterSync}\n")
+        ),
+        ("another word", job("batch: {hook: preSync}\n")),
+        ("somebody waits for it", format!("{waits}---\n{migrate}")),
+    ])));
+}
+
 /// A chain and a circle as long as a repository can be are read in no time, and without recursion.
 #[test]
 fn long_chains_and_circles_of_jobs_are_read_soon() {

@@ -4,7 +4,7 @@ use muster_core::specs::{Look, SpecFile, read, render};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{
     Batch, Bytes, Capability, Capacity, Constraints, CpuMillis, Day, DelayedRetry,
-    DisruptionBudget, DisruptionRate, DisruptionWindow, ExecProbe, ExponentialBackoffRetry,
+    DisruptionBudget, DisruptionRate, DisruptionWindow, ExecProbe, ExponentialBackoffRetry, Hook,
     HttpProbe, ImmediateRetry, JobSpec, Mbps, Millis, PerInterval, PercentagePerHour,
     PercentagePerInterval, Port, PortRef, Probe, Resources, RetryPolicy, Rollout, Security,
     SelfManaged, Service, Spec, TcpProbe, Tier, TimeOfDay,
@@ -581,6 +581,8 @@ fn job() -> impl Strategy<Value = JobSpec> {
                 None,
                 Some(Batch {
                     size,
+                    // A hook has no run of its own.
+                    hook: (run.is_none() && retry_on_runtime_limit).then_some(Hook::BeforeSync),
                     run,
                     runtime_limit: Millis(limit),
                     retry_on_runtime_limit,

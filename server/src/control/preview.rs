@@ -6,7 +6,7 @@ use crate::api::state::PreviewFault;
 use crate::git::{ReadAtError, Reading, Remote, read, read_at};
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
-use muster_core::fleet::{Fleet, PlanEntry, PlanOutcome};
+use muster_core::fleet::{Fleet, PlanEntry};
 use muster_core::guard;
 use muster_core::plan::{PlanInput, plan};
 use muster_core::predict::predict;
@@ -90,16 +90,9 @@ fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
     let prediction = predict(fleet, &plan, now);
     let changes = !plan.changes.is_empty() || plan.policy_changes;
     let would_be_held = !holds.is_empty();
-    let entry = PlanEntry {
-        plan: Arc::new(plan),
-        made_at: now,
-        applied_at: None,
-        holds,
-        prediction: Some(Arc::new(prediction)),
-        outcome: PlanOutcome::default(),
-        approvals: Vec::new(),
-        refusal: None,
-    };
+    let mut entry = PlanEntry::new(Arc::new(plan), now);
+    entry.holds = holds;
+    entry.prediction = Some(Arc::new(prediction));
     let required = guard::policy(fleet).approvals.required;
     let plan = plan_view_of(&entry, PlanStatus::Proposed, required);
     let markdown = plan_markdown(&plan);

@@ -307,6 +307,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::PlanPredicted { .. }
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
+        | Event::HooksBegan { .. }
         | Event::PlanApproved { .. }
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }

@@ -51,6 +51,13 @@ pub(super) fn request(
                 kind: "a batch job",
             });
         }
+        (JobKind::Batch, DeploySpec { run: Some(_), .. }) if job.spec().hook().is_some() => {
+            return Err(Refusal::NotForThisJob {
+                job: spec.job.clone(),
+                field: "run",
+                kind: "a hook",
+            });
+        }
         (JobKind::Service, DeploySpec { run: Some(_), .. }) => {
             return Err(Refusal::NotForThisJob {
                 job: spec.job.clone(),

@@ -13,6 +13,8 @@ mod revision;
 pub mod scale;
 pub mod schedule;
 
+pub(crate) use revision::go_ahead;
+
 use crate::fleet::{Deploy, Fleet};
 use crate::guard;
 use crate::plan::PlanInput;
@@ -500,6 +502,7 @@ pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
     if !draft.fleet.down {
         revision::follow_plans(draft);
         begin::follow_waiting(draft);
+        begin::follow_after_hooks(draft);
         scale::follow_jobs(draft);
         schedule::place_queued(draft);
     }

@@ -3,10 +3,13 @@
 use super::{Draft, automation};
 use crate::fleet::Fleet;
 use crate::guard;
+use crate::hooks;
 use crate::plan::{PlanInput, plan, plan_released};
 use jiff::Timestamp;
 use muster_schemas::event::{Event, RepositoryTrouble};
+use muster_schemas::ids::PlanId;
 use muster_schemas::plan::{FreezeScope, HoldReason, JobChange, Plan};
+use muster_schemas::spec::Hook;
 use muster_schemas::state::Actor;
 use std::sync::Arc;
 
@@ -48,10 +51,31 @@ fn submit(draft: &mut Draft<'_>, actor: Actor, plan: Plan) {
         },
     );
     if reasons.is_empty() {
-        draft.say(automation("guard"), Event::PlanApplied { plan: id });
+        go_ahead(draft, automation("guard"), &id);
     } else {
         draft.say(automation("guard"), Event::PlanHeld { plan: id, reasons });
     }
+}
+
+/// Applies a plan that may go ahead, after its hooks where they have not run yet.
+pub(crate) fn go_ahead(draft: &mut Draft<'_>, actor: Actor, id: &PlanId) {
+    let Some(entry) = draft.fleet.plan(id) else {
+        return;
+    };
+    let plan = id.clone();
+    let jobs = match &entry.before_hooks {
+        Some(_) => Vec::new(),
+        None => hooks::before(draft.fleet, &entry.plan),
+    };
+    if jobs.is_empty() {
+        return draft.say(actor, Event::PlanApplied { plan });
+    }
+    let hook = Hook::BeforeSync;
+    draft.say(actor, Event::HooksBegan { plan, hook, jobs });
+    let entry = draft.fleet.plan(id);
+    let reasons = entry.map_or(Vec::new(), |entry| hooks::reasons(draft.fleet, entry));
+    let plan = id.clone();
+    draft.say(automation("guard"), Event::PlanHeld { plan, reasons });
 }
 
 /// Lets a held plan through when it is approved or its time has come, ends freezes whose time is over, and plans what is not
@@ -71,7 +95,7 @@ pub(super) fn follow_plans(draft: &mut Draft<'_>) {
     let id = plan.id.clone();
     let reasons = reasons_now(draft.fleet, &plan, &holds, draft.now);
     if reasons.is_empty() {
-        draft.say(automation("guard"), Event::PlanApplied { plan: id });
+        go_ahead(draft, automation("guard"), &id);
     } else if guard::is_approved(draft.fleet, &plan, &reasons, draft.now) {
         let by = draft
             .fleet
@@ -81,7 +105,7 @@ pub(super) fn follow_plans(draft: &mut Draft<'_>) {
                 || automation("guard"),
                 |word| Actor::Person(word.by.clone()),
             );
-        draft.say(by, Event::PlanApplied { plan: id });
+        go_ahead(draft, by, &id);
     } else if reasons != holds {
         draft.say(automation("guard"), Event::PlanHeld { plan: id, reasons });
     }
@@ -101,7 +125,9 @@ fn reasons_now(
         HoldReason::TooLittleHeadroom { .. }
         | HoldReason::Frozen { .. }
         | HoldReason::FrozenByPolicy { .. }
-        | HoldReason::OutOfTime { .. } => false,
+        | HoldReason::OutOfTime { .. }
+        | HoldReason::HookRuns { .. }
+        | HoldReason::HookFailed { .. } => false,
     };
     let same = |a: &HoldReason, b: &HoldReason| match (a, b) {
         (HoldReason::TooManyStops { part: a, .. }, HoldReason::TooManyStops { part: b, .. }) => {
@@ -115,6 +141,23 @@ fn reasons_now(
         .filter(|reason| !kept.iter().any(|kept| same(kept, reason)))
         .collect();
     reasons.extend(kept.into_iter().cloned());
+    let entry = fleet.plan(&plan.id);
+    if let Some(entry) = entry.filter(|entry| entry.before_hooks.is_some()) {
+        // It was let through when its hooks began. Its time need not be now, and what people said yes to then they need not say
+        // yes to again; what is frozen since, or is too much only now, holds it.
+        let approved = entry.was_approved(guard::policy(fleet).approvals.required);
+        reasons.retain(|reason| match reason {
+            HoldReason::OutOfTime { .. } => false,
+            HoldReason::TooManyStops { .. }
+            | HoldReason::TooLittleHeadroom { .. }
+            | HoldReason::PolicyChanges => !approved,
+            HoldReason::Frozen { .. }
+            | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::HookRuns { .. }
+            | HoldReason::HookFailed { .. } => true,
+        });
+        reasons.extend(hooks::reasons(fleet, entry));
+    }
     reasons
 }
 
@@ -146,9 +189,21 @@ fn is_known(fleet: &Fleet, plan: &Plan) -> bool {
     let same_kept_back = kept_back(&latest.plan) == kept_back(plan);
     let applied =
         latest.applied_at.is_some() && plan.changes.is_empty() && fleet.policy == plan.policy;
-    let held = latest.applied_at.is_none()
-        && latest.plan.changes == plan.changes
-        && latest.plan.policy == plan.policy;
+    let same_changes = match &latest.before_hooks {
+        None => latest.plan.changes == plan.changes,
+        // The hooks' own changes hold already, and while they run the tasks of others come and go: what is asked for is the same.
+        Some(began) => {
+            let asked_for = |plan: &Plan| -> Vec<_> {
+                let others = plan.changes.iter();
+                let others = others.filter(|change| !began.jobs.contains(&change.job));
+                others
+                    .map(|change| (change.job.clone(), guard::target_spec(change).cloned()))
+                    .collect()
+            };
+            asked_for(&latest.plan) == asked_for(plan)
+        }
+    };
+    let held = latest.applied_at.is_none() && same_changes && latest.plan.policy == plan.policy;
     same_revision && same_kept_back && (applied || held)
 }
 

@@ -9,6 +9,7 @@
 use super::{Draft, automation};
 use crate::fleet::{Fleet, Job, Task, TaskPhase};
 use crate::guard;
+use crate::hooks;
 use jiff::Timestamp;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
@@ -182,13 +183,17 @@ fn follow_batch(draft: &mut Draft<'_>, id: &JobId) {
     };
     let desired = job.desired();
     let (version, run) = (job.version, job.run);
+    let may_begin = job.spec().hook().is_none() || hooks::runs(draft.fleet, job);
     let due = |index: &u32| {
         // A task of an earlier run begins again once it has finished.
         job.tasks
             .get(index)
             .is_none_or(|task| task.is_finished() && task.run < run)
     };
-    let missing: Vec<u32> = (0..desired).filter(due).take(CREATED_AT_ONCE).collect();
+    let missing: Vec<u32> = (0..desired)
+        .filter(|index| may_begin && due(index))
+        .take(CREATED_AT_ONCE)
+        .collect();
     let surplus: Vec<TaskId> = job
         .tasks
         .values()

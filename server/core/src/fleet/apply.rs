@@ -1,16 +1,20 @@
 //! The fold.
 
 use super::{
-    Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, Host, Job, JobVersion,
-    PLANS_KEPT, PlanEntry, PlanOutcome, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase,
+    Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host, Job,
+    JobVersion, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase,
     Tombstone, job::HISTORY_KEPT,
 };
 use crate::disruption::may_serve;
+use crate::hooks;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, DeployId, HostId, JobId, PlanId, TaskId};
-use muster_schemas::plan::{JobAction, JobChange, Plan, Prediction, Target, TaskOnHost};
+use muster_schemas::plan::{
+    HoldReason, JobAction, JobChange, Plan, Prediction, Target, TaskOnHost,
+};
+use muster_schemas::spec::{Hook, JobSpec};
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
 use muster_schemas::stop::Disruption;
 use std::sync::Arc;
@@ -83,16 +87,8 @@ impl Fleet {
             }
             Event::RepositoryRecovered => self.trouble = None,
             Event::PlanMade { plan } => {
-                self.plans.push_back(PlanEntry {
-                    plan: Arc::new((**plan).clone()),
-                    made_at: at,
-                    applied_at: None,
-                    holds: Vec::new(),
-                    prediction: None,
-                    outcome: PlanOutcome::default(),
-                    approvals: Vec::new(),
-                    refusal: None,
-                });
+                let plan = Arc::new((**plan).clone());
+                self.plans.push_back(PlanEntry::new(plan, at));
                 if self.plans.len() > PLANS_KEPT {
                     self.plans.pop_front();
                 }
@@ -106,8 +102,13 @@ impl Fleet {
             Event::PlanHeld { plan, reasons } => {
                 if let Some(entry) = self.plan_mut(plan) {
                     entry.holds.clone_from(reasons);
+                    let failed = |reason| matches!(reason, &HoldReason::HookFailed { .. });
+                    if reasons.iter().any(failed) {
+                        entry.approved_before.get_or_insert(entry.approvals.len());
+                    }
                 }
             }
+            Event::HooksBegan { plan, hook, jobs } => self.begin_hooks(plan, *hook, jobs, at),
             Event::PlanApproved {
                 plan,
                 reason,
@@ -543,18 +544,57 @@ impl Fleet {
         job.versions.retain(|number, _| used.contains(number));
     }
 
+    fn begin_hooks(&mut self, id: &PlanId, hook: Hook, jobs: &[JobId], at: Timestamp) {
+        let Some(entry) = self.plan_mut(id) else {
+            return;
+        };
+        let plan = Arc::clone(&entry.plan);
+        let jobs = jobs.to_vec();
+        let began = HooksBegan { at, jobs };
+        let jobs = began.jobs.clone();
+        match hook {
+            Hook::BeforeSync => {
+                entry.before_hooks = Some(began);
+                let own = |change: &&JobChange| jobs.contains(&change.job);
+                for change in plan.changes.iter().filter(own) {
+                    self.apply_change(&plan, change, at);
+                }
+            }
+            Hook::AfterSync => entry.after_hooks = Some(began),
+        }
+        for job in &jobs {
+            if let Some(job) = self.jobs.get_mut(job) {
+                job.run += 1;
+            }
+        }
+    }
+
     fn apply_plan(&mut self, id: &PlanId, at: Timestamp) {
+        let Some(entry) = self.plan(id) else {
+            return;
+        };
+        let wants_hooks = hooks::wants_hooks(self, &entry.plan);
         let Some(entry) = self.plan_mut(id) else {
             return;
         };
         entry.applied_at = Some(at);
         let plan = Arc::clone(&entry.plan);
+        // The changes of hooks that ran before it hold already.
+        let held_already = entry
+            .before_hooks
+            .clone()
+            .map_or(Vec::new(), |began| began.jobs);
         self.revision = Some(plan.revision.clone());
         self.policy.clone_from(&plan.policy);
         self.refused.clone_from(&plan.refused);
         self.applied_plan = Some(id.clone());
-        for change in &plan.changes {
+        let rest = |change: &&JobChange| !held_already.contains(&change.job);
+        for change in plan.changes.iter().filter(rest) {
             self.apply_change(&plan, change, at);
+        }
+        let wants_after_hooks = wants_hooks && hooks::after(self).next().is_some();
+        if let Some(entry) = self.plan_mut(id) {
+            entry.wants_after_hooks = wants_after_hooks;
         }
     }
 
@@ -571,7 +611,7 @@ impl Fleet {
                         declared: true,
                         pruned: false,
                         tombstone: None,
-                        run: u32::from(target.spec.batch.is_some()),
+                        run: first_run(&target.spec),
                         created_at: at,
                         updated_at: at,
                         tasks: std::collections::BTreeMap::new(),
@@ -641,6 +681,11 @@ impl Fleet {
     }
 }
 
+/// The run that a new job begins with: a hook begins none by itself, and services have none.
+fn first_run(spec: &JobSpec) -> u32 {
+    u32::from(spec.batch.is_some() && spec.hook().is_none())
+}
+
 fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
     JobVersion {
         number: 1,
@@ -661,7 +706,10 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
     let run_after = target.spec.batch.as_ref().map(|batch| &batch.run);
     // A job that was removed and is back begins anew, like one that had been gone for longer: what was stopped for the removal
     // runs again, and the ledger of the run before stays as it was.
-    let runs_again = run_after.is_some() && (run_before != run_after || job.pruned);
+    let asked_again = run_after.is_some() && (run_before != run_after || job.pruned);
+    // A hook begins its runs with plans; one that is none any more and has never run begins its first.
+    let runs_again =
+        target.spec.hook().is_none() && (asked_again || job.run < first_run(&target.spec));
     if runs_again {
         job.run += 1;
     }

@@ -136,6 +136,27 @@ pub struct PlanEntry {
     /// Who refused it.
     #[serde(default)]
     pub refusal: Option<PlanWord>,
+    /// The hooks that run before it, once they have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_hooks: Option<HooksBegan>,
+    /// So many of the approvals were given before one of them was seen not to have succeeded, and do not count for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_before: Option<usize>,
+    /// Whether it changed what other jobs than hooks run, and there were hooks to run after that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_after_hooks: bool,
+    /// The hooks that run after it, once they have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_hooks: Option<HooksBegan>,
+}
+
+/// Hooks that began a run for a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HooksBegan {
+    /// When.
+    pub at: Timestamp,
+    /// Which.
+    pub jobs: Vec<JobId>,
 }
 
 /// What a plan has led to so far: what was started for the versions that it brought, and stopped in its name.
@@ -152,13 +173,46 @@ pub struct PlanOutcome {
 }
 
 impl PlanEntry {
-    /// The people whose approval counts at `now`, each once.
+    /// A plan that was just made.
+    pub fn new(plan: Arc<Plan>, made_at: Timestamp) -> Self {
+        Self {
+            plan,
+            made_at,
+            applied_at: None,
+            holds: Vec::new(),
+            prediction: None,
+            outcome: PlanOutcome::default(),
+            approvals: Vec::new(),
+            refusal: None,
+            before_hooks: None,
+            approved_before: None,
+            wants_after_hooks: false,
+            after_hooks: None,
+        }
+    }
+
+    /// The people whose approval counts at `now`, each once. Once a hook has failed, what was said before it does not count.
     pub fn approvers(&self, now: Timestamp) -> BTreeSet<&str> {
         self.approvals
             .iter()
+            .skip(self.approved_before.unwrap_or(0))
             .filter(|word| word.expires_at.is_none_or(|until| until > now))
             .map(|word| word.by.as_str())
             .collect()
+    }
+
+    /// Whether so many people had approved it when its hooks began.
+    pub fn was_approved(&self, required: u32) -> bool {
+        let Some(began) = &self.before_hooks else {
+            return false;
+        };
+        let people: BTreeSet<&str> = self
+            .approvals
+            .iter()
+            .filter(|word| word.at <= began.at)
+            .map(|word| word.by.as_str())
+            .collect();
+        people.len() >= usize::try_from(required).unwrap_or(usize::MAX)
     }
 }
 

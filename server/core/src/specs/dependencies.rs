@@ -41,7 +41,10 @@ pub(super) fn refuse_unmet(
         };
         for (dependency, (place, line)) in job.depends_on.iter().zip(&document.dependencies) {
             let is_there = jobs.contains_key(dependency) || claims.contains_key(dependency);
-            let problem = if all_read && !is_there {
+            let is_hook = jobs.get(dependency).is_some_and(|job| job.hook().is_some());
+            let problem = if is_hook {
+                Some(on_hook(dependency, *place))
+            } else if all_read && !is_there {
                 Some(unknown(dependency, &jobs, *place))
             } else {
                 circles
@@ -90,6 +93,16 @@ fn unknown(dependency: &JobId, jobs: &BTreeMap<&JobId, &JobSpec>, place: Place) 
         place,
         message: format!("there is no job {}", quoted(dependency.as_str())),
         help,
+    }
+}
+
+fn on_hook(dependency: &JobId, place: Place) -> Problem {
+    Problem {
+        code: Code::Contradiction,
+        place,
+        message: format!("{} is a hook", quoted(dependency.as_str())),
+        help: "delete this: where a plan changes other jobs they wait for its before-hooks anyway"
+            .to_owned(),
     }
 }
 

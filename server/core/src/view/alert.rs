@@ -85,12 +85,18 @@ fn trouble_code(trouble: &muster_schemas::event::RepositoryTrouble) -> &'static 
 }
 
 fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
-    // What only waits for its time needs nobody.
+    // What only waits for its time or its hooks needs nobody.
     let needs_somebody = |entry: &&PlanEntry| {
-        entry
-            .holds
-            .iter()
-            .any(|reason| !matches!(reason, HoldReason::OutOfTime { until: Some(_), .. }))
+        entry.holds.iter().any(|reason| match reason {
+            HoldReason::OutOfTime { until, .. } => until.is_none(),
+            HoldReason::HookRuns { .. } => false,
+            HoldReason::TooManyStops { .. }
+            | HoldReason::TooLittleHeadroom { .. }
+            | HoldReason::Frozen { .. }
+            | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::PolicyChanges
+            | HoldReason::HookFailed { .. } => true,
+        })
     };
     if let Some(entry) = fleet.held_plan().filter(needs_somebody) {
         let reasons: Vec<String> = entry.holds.iter().map(ToString::to_string).collect();
@@ -272,6 +278,17 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             ),
             format!("/tasks/{}", task.id),
             Some(first.since),
+        );
+    }
+    if status == JobStatus::Failed && job.spec().hook().is_some() {
+        alert(
+            "hook-failed",
+            format!(
+                "The hook {} did not succeed: {reason}. Read its log.",
+                job.id
+            ),
+            link.clone(),
+            None,
         );
     }
     if status == JobStatus::Degraded {

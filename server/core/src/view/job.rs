@@ -12,7 +12,7 @@ use crate::guard::may_stop;
 use jiff::Timestamp;
 use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List, RolloutView};
 use muster_schemas::ids::JobId;
-use muster_schemas::spec::{JobKind, Millis};
+use muster_schemas::spec::{Hook, JobKind, Millis};
 use muster_schemas::state::{FinishReason, Outcome, StopReason, TaskState};
 use muster_schemas::stop::StopRefusal;
 use muster_schemas::wait::WaitsFor;
@@ -193,6 +193,15 @@ impl<'a> JobTally<'a> {
             return (status, why.to_owned());
         }
         let is_batch = job.spec().kind() == JobKind::Batch;
+        if job.run == 0
+            && let Some(hook) = job.spec().hook()
+        {
+            let when = match hook {
+                Hook::BeforeSync => "before the next plan that changes other jobs",
+                Hook::AfterSync => "after the next plan that changes other jobs",
+            };
+            return (JobStatus::Idle, format!("it is a hook and runs {when}"));
+        }
         if is_batch && self.living == 0 && self.succeeded + self.failed >= desired.max(1) {
             return if self.failed == 0 {
                 (JobStatus::Succeeded, String::new())

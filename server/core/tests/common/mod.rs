@@ -78,6 +78,7 @@ pub fn batch(name: &str, size: u32, retries: u32) -> JobSpec {
         batch: Some(Batch {
             size,
             run: None,
+            hook: None,
             runtime_limit: Millis::secs(3600),
             retry_on_runtime_limit: false,
             retry: RetryPolicy::Immediate(ImmediateRetry {

@@ -134,6 +134,14 @@ fn depends_on(job: &JobSpec, checks: &mut Checks<'_>) {
             format!("it can depend on at most {MAX_DEPENDENCIES}"),
         );
     }
+    if job.hook().is_some() && !job.depends_on.is_empty() {
+        checks.refuse_key(
+            &["dependsOn"],
+            Code::Contradiction,
+            "a hook waits for nobody: all of a plan waits for it, or it for all of the plan",
+            "delete `dependsOn`",
+        );
+    }
     let mut names = BTreeSet::new();
     for (index, name) in job.depends_on.iter().enumerate() {
         let index = index.to_string();
@@ -433,6 +441,14 @@ fn batch(batch: &Batch, checks: &mut Checks<'_>) {
     );
     if let Some(run) = &batch.run {
         checks.short_text(&["batch", "run"], run, 128);
+    }
+    if batch.hook.is_some() && batch.run.is_some() {
+        checks.refuse_key(
+            &["batch", "run"],
+            Code::Contradiction,
+            "a hook runs with each plan that changes other jobs, and at no other time",
+            "delete `batch.run`, or `batch.hook` for a job that runs when you say so",
+        );
     }
     retry("batch", &batch.retry, checks);
 }
