@@ -252,8 +252,8 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
                 Hook::AfterSync => "after",
             };
             format!(
-                "{} begin to run {when} plan {}: {}",
-                counted(count, "hook", "hooks"),
+                "{} to run {when} plan {}: {}",
+                counted(count, "hook begins", "hooks begin"),
                 short(plan.as_str()),
                 join_names(&names, count)
             )

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, batch, service, with_image};
+use common::{World, batch, service, settings, with_image};
 use muster_core::decide::{Command, Input};
 use muster_core::plan::plan;
 use muster_core::predict::predict;
@@ -366,7 +366,7 @@ fn generous() -> PolicySpec {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(settings(24, "tests/dependencies.regressions"))]
 
     /// Whatever is committed and whatever breaks: nothing begins too early, nothing is stopped for the gate, and all of it runs in
     /// the end.

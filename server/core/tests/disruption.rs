@@ -4,7 +4,7 @@ mod common;
 
 use common::budgets::{per_interval, some_budget, some_rate, unhealthy};
 use common::laws::{Disruptions, Laws};
-use common::{World, batch, service, with_image};
+use common::{World, batch, service, settings, with_image};
 use jiff::SignedDuration;
 use muster_core::decide::{Command, Input};
 use muster_core::fleet::Fleet;
@@ -453,7 +453,7 @@ fn some_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(settings(96, "tests/disruption.regressions"))]
 
     /// Whatever is committed and whatever breaks: no sequence of automated stops goes beyond a budget.
     #[test]

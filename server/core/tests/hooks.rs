@@ -3,7 +3,7 @@
 mod common;
 
 use common::laws::pick_running;
-use common::{World, batch, service, with_image};
+use common::{World, batch, service, settings, with_image};
 use muster_core::decide::{Command, Input};
 use muster_core::fleet::Fleet;
 use muster_core::plan::plan;
@@ -499,7 +499,7 @@ fn audit(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(settings(48, "tests/hooks.regressions"))]
 
     #[test]
     fn no_plan_goes_before_its_hooks(steps in prop::collection::vec(some_step(), 1..40)) {

@@ -10,7 +10,7 @@ use muster_core::guard;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::spec::{CpuMillis, JobKind};
-use muster_schemas::state::{Outcome, StopReason};
+use muster_schemas::state::{Outcome, StopOrder, StopReason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is remembered from step to step.
@@ -58,6 +58,7 @@ impl Watch {
                 }
                 if order.reason.is_automated() {
                     self.check_budget(record)?;
+                    self.check_disruption(order)?;
                 }
                 if matches!(order.reason, StopReason::Rollout { .. }) {
                     self.check_availability(order.attempt)?;
@@ -141,6 +142,37 @@ impl Watch {
             return Err(format!(
                 "17: a rollout takes {} below {floor} healthy tasks",
                 known.task
+            ));
+        }
+        Ok(())
+    }
+
+    /// 17: nothing automated takes a task that may serve where the job's disruption budget wants those that are left.
+    fn check_disruption(&self, order: &StopOrder) -> Result<(), String> {
+        let Some(known) = self.fleet.attempts.get(&order.attempt) else {
+            return Ok(());
+        };
+        let Some(job) = self.fleet.jobs.get(&known.task.job) else {
+            return Ok(());
+        };
+        let Some(limit) = job
+            .spec()
+            .disruption_budget
+            .as_ref()
+            .and_then(|budget| budget.unhealthy_tasks_limit)
+        else {
+            return Ok(());
+        };
+        let left = job
+            .tasks
+            .values()
+            .filter(|task| task.id != known.task && self.fleet.is_healthy(task))
+            .count();
+        let floor = job.desired().saturating_sub(limit) as usize;
+        if known.healthy_since.is_some() && left < floor {
+            return Err(format!(
+                "17: {:?} takes {} and leaves {left} healthy tasks of {floor}",
+                order.reason, known.task
             ));
         }
         Ok(())

@@ -257,6 +257,11 @@ impl World {
                 serde_json::json!({ "service": { "capacity": { "desired": size },
                     "rollout": { "maxSurge": surge, "maxUnavailable": unavailable, "minHealthyTime": "3s" } } })
             };
+            let mut work = work;
+            // Where a task can stand in for another, the job spares one, or none.
+            if surge > 0 && work.get("service").is_some() {
+                work["disruptionBudget"] = serde_json::json!({ "unhealthyTasksLimit": size % 2 });
+            }
             let mut spec = serde_json::json!({ "name": name, "owner": "team@example.com",
                 "image": format!("registry.example.com/app:{version}"),
                 "resources": { "cpu": 0.5 + (self.rng.below(3) as f64) / 2.0 } });

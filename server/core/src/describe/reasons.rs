@@ -91,7 +91,7 @@ pub fn stop_refusal(refusal: &StopRefusal, now: Timestamp) -> String {
             next(until)
         ),
         StopRefusal::PartBudgetSpent { part, per_minute } => format!(
-            "the stop budget of {part}: {} a minute are allowed",
+            "the stop budget of {part}: no more than {} a minute",
             automated_stops(*per_minute)
         ),
         StopRefusal::TooFewHealthy { healthy, floor } => format!(

@@ -3,12 +3,14 @@
 use super::*;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{CellName, CommitId, JobId};
-use muster_schemas::plan::{HoldReason, Revision};
+use muster_schemas::plan::{HoldReason, LimitScope, Revision, WithholdReason};
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps, Millis};
 use muster_schemas::state::{
     Actor, Blocked, BlockedBy, Ended, FinishReason, HostRefusal, HostResources, QueueReason,
     ResourceKind, StopReason,
 };
+use muster_schemas::stop::StopRefusal;
+use muster_schemas::wait::{NotStanding, WaitsFor};
 use std::fmt::Write as _;
 
 fn at(text: &str) -> Timestamp {
@@ -196,6 +198,37 @@ fn every_event() -> Vec<Event> {
                 part: None,
             }],
         },
+        Event::PlanHeld {
+            plan: plan().id,
+            reasons: vec![
+                HoldReason::HookFailed { task: task() },
+                HoldReason::HookRuns {
+                    job: JobId::from("migrate"),
+                },
+            ],
+        },
+        Event::HooksBegan {
+            plan: plan().id,
+            hook: Hook::BeforeSync,
+            jobs: vec![JobId::from("check"), JobId::from("migrate")],
+        },
+        Event::HooksBegan {
+            plan: plan().id,
+            hook: Hook::AfterSync,
+            jobs: vec![JobId::from("smoke")],
+        },
+        Event::VersionBegan {
+            job: JobId::from("web"),
+            version: 2,
+        },
+        Event::StopAnnounced {
+            attempt: attempt(),
+            reason: StopReason::Liveness {
+                message: "503".to_owned(),
+            },
+            until: at("15:34:00"),
+        },
+        Event::StopWithdrawn { attempt: attempt() },
         Event::TaskCreated {
             task: task(),
             version: 2,
@@ -437,6 +470,83 @@ fn every_refusal_has_its_sentence() {
     ];
     let lines: Vec<String> = refusals.iter().map(reasons::refusal).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_stop_that_waits_says_for_what() {
+    let until = Some(at("15:34:00"));
+    let interval = Millis::secs(600);
+    let freeze = WithholdReason::Frozen {
+        scope: FreezeScope::Cell,
+        by: "ann".to_owned(),
+        reason: "we look".to_owned(),
+    };
+    let reason = "we move the registry".to_owned();
+    let part = LimitScope::App {
+        app: "shop".to_owned(),
+    };
+    let refusals = [
+        StopRefusal::Frozen { freeze },
+        StopRefusal::FrozenByPolicy { reason },
+        StopRefusal::BudgetSpent {
+            per_minute: 20,
+            until,
+        },
+        StopRefusal::PartBudgetSpent {
+            part,
+            per_minute: 1,
+        },
+        StopRefusal::TooFewHealthy {
+            healthy: 1,
+            floor: 3,
+        },
+        StopRefusal::RateSpent {
+            allowed: 2,
+            interval,
+            until: at("15:34:00"),
+        },
+        StopRefusal::OutOfWindows { until },
+        StopRefusal::OutOfWindows { until: None },
+        StopRefusal::TakenTooOften { limit: 2 },
+        StopRefusal::OwnerNotAsked {
+            relocation_time: interval,
+        },
+        StopRefusal::OwnerAsked {
+            until: at("15:34:00"),
+        },
+    ];
+    let now = at("15:04:00");
+    let lines: Vec<String> = refusals
+        .iter()
+        .map(|refusal| reasons::stop_refusal(refusal, now))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_job_that_does_not_stand_says_why() {
+    let waits = [
+        NotStanding::Missing,
+        NotStanding::Refused,
+        NotStanding::KeptBack,
+        NotStanding::Removed,
+        NotStanding::Waits,
+        NotStanding::Unsettled {
+            settled: 1,
+            desired: 3,
+            outdated: 2,
+        },
+        NotStanding::Unfinished {
+            succeeded: 0,
+            size: 1,
+        },
+        NotStanding::Failed { failed: 2, size: 5 },
+    ]
+    .map(|why| WaitsFor {
+        job: JobId::from("db"),
+        why,
+    });
+    insta::assert_snapshot!(reasons::waits_for(&waits).replace("; ", "\n"));
 }
 
 #[test]

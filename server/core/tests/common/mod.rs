@@ -22,8 +22,21 @@ use muster_schemas::state::{
     Actor, AttemptStatus, Ended, HostFacts, HostResources, Outcome, Phase, TaskState,
 };
 use muster_schemas::wire::{Assignment, Fence, Report};
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::FileFailurePersistence;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+
+/// So many random inputs in a usual run; `PROPTEST_CASES=5000` looks further. One that failed once is kept in `regressions`, beside
+/// the test, and tried first.
+pub fn settings(cases: u32, regressions: &'static str) -> ProptestConfig {
+    let asked_for = ProptestConfig::default().cases;
+    ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").map_or(cases, |_| asked_for),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
+        ..ProptestConfig::default()
+    }
+}
 
 pub struct World {
     pub fleet: Fleet,
