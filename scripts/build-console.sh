@@ -8,17 +8,16 @@
 cd "$root"
 [ -f web/index.html ] || die "web/index.html is missing: the console has no page to start from"
 
-route=$(wasm_route)
-made_of=$(
+made_of() {
   {
-    echo "$route $(wasm_bindgen_version) $binaryen_version"
+    echo "$(wasm_route) $(wasm_bindgen_version) $binaryen_version"
     find web schemas Cargo.toml Cargo.lock scripts/build-console.sh scripts/pack-console.mjs scripts/wasm.sh \
       \( -path web/dist -o -path schemas/json -o -path '*/tests' \) -prune -o \
       -type f ! -name '*.made-of' ! -name '*.snap' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   } | sha256sum | cut -d ' ' -f 1
-)
+}
 stamp=web/dist.made-of
-if [ "$(cat $stamp 2>/dev/null)" = "$made_of" ] && [ -f web/dist/index.html ]; then exit 0; fi
+if [ "$(cat $stamp 2>/dev/null)" = "$(made_of)" ] && [ -f web/dist/index.html ]; then exit 0; fi
 
 "$(dirname "$0")/setup-console.sh"
 route=$(wasm_route)
@@ -46,4 +45,5 @@ rm -rf "$bound"
   --strip-debug --strip-producers --strip-target-features \
   "$bound/muster-web_bg.wasm" -o "$bound/muster-web_bg.wasm"
 node scripts/pack-console.mjs "$bound" web web/dist
-echo "$made_of" >$stamp
+# Only now: the set-up may have brought a way to compile that was not there before.
+made_of >$stamp

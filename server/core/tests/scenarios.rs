@@ -5,6 +5,7 @@ mod common;
 use common::{World, batch, service, with_image};
 use muster_core::decide::Command;
 use muster_core::fleet::TaskPhase;
+use muster_core::view::task_detail;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::Diagnostic;
@@ -646,6 +647,42 @@ fn ended_containers_are_removed_after_a_while_and_the_task_forgotten() {
     world.pass(700);
     assert_eq!(world.fleet.attempts.len(), 1);
     assert_eq!(world.fleet.jobs[&JobId::from("web")].tasks.len(), 1);
+}
+
+#[test]
+fn what_became_of_a_batch_task_is_known_long_after_its_container_is_gone() {
+    let mut world = World::new(1);
+    world.commit(vec![batch("parts", 1, 5)], None);
+    world.pass(1);
+    for _ in 0..4 {
+        world.exit("parts.0", 3);
+        world.pass(1);
+    }
+    world.exit("parts.0", 0);
+    world.pass(1);
+    let view = |world: &World| {
+        let job = &world.fleet.jobs[&JobId::from("parts")];
+        task_detail(&world.fleet, job, &job.tasks[&0], world.now)
+    };
+    let before = view(&world);
+    assert_eq!(before.task.exit_code, Some(0));
+    world.pass(1_300);
+    assert!(world.fleet.attempts.is_empty(), "its containers are gone");
+    let after = view(&world);
+    assert_eq!(after.task, before.task);
+    let told: Vec<_> = after
+        .attempts
+        .iter()
+        .map(|attempt| (attempt.number, attempt.exit_code, attempt.has_log))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (5, Some(0), false),
+            (4, Some(3), false),
+            (3, Some(3), false)
+        ]
+    );
 }
 
 #[test]

@@ -171,6 +171,10 @@ fn find(
         };
         match fleet.attempts.get(&id) {
             Some(attempt) if attempt.task == *task => Ok((attempt.host, id)),
+            None if known.past.iter().any(|past| past.id == id) => Err(Failure::not_found(
+                format!("the container of this attempt of {task} was removed, and its log with it"),
+                "containers that have ended are kept for ten minutes",
+            )),
             Some(_) | None => Err(Failure::not_found(
                 format!("{task} has no attempt {id}, or its container was removed"),
                 format!("GET /api/v1/tasks/{task} names the attempts whose log is there"),

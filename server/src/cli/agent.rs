@@ -14,6 +14,9 @@ use tokio::sync::{mpsc, watch};
 /// Frames that wait between the agent's loop and its connection; the loop says everything again when one was lost.
 const FRAMES: usize = 256;
 
+/// Where an engine listens that nobody configured otherwise.
+const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
+
 /// What a machine's network is taken to carry where nobody says it.
 const DEFAULT_NETWORK: Mbps = Mbps(1000);
 
@@ -51,14 +54,9 @@ pub struct AgentArgs {
     /// A label for placement; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
-    /// The container engine's socket
-    #[arg(
-        long,
-        env = "MUSTER_DOCKER",
-        hide_env_values = true,
-        default_value = "unix:///var/run/docker.sock"
-    )]
-    pub docker: String,
+    /// The container engine's socket; without it that of DOCKER_HOST, or unix:///var/run/docker.sock
+    #[arg(long, env = "MUSTER_DOCKER", hide_env_values = true)]
+    pub docker: Option<String>,
     /// Sell so many CPUs, rather than the machine's
     #[arg(long, value_parser = cpus)]
     pub cpu: Option<CpuMillis>,
@@ -115,7 +113,12 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let name = host_name(&args)?;
     let identity = identity(&args, &name).await?;
     tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
-    let runtime = DockerEngine::new(&args.docker);
+    let docker = args
+        .docker
+        .or_else(|| std::env::var("DOCKER_HOST").ok())
+        .filter(|address| !address.is_empty())
+        .unwrap_or_else(|| DEFAULT_DOCKER.to_owned());
+    let runtime = DockerEngine::new(&docker);
     let config = AgentConfig {
         host: identity.host(),
         cell: identity.cell().clone(),

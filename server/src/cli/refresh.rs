@@ -63,7 +63,9 @@ pub(super) async fn run(args: RefreshArgs, client: &Client) -> anyhow::Result<Ex
         let trouble = fleet
             .alerts
             .iter()
-            .find(|alert| alert.code.starts_with("repository-"));
+            .find(|alert| alert.code.starts_with("repository-"))
+            // Until this push has been read, it is an earlier one that is not followed.
+            .filter(|alert| !names_a_commit(&alert.message) || alert.message.contains(&commit));
         if let Some(trouble) = trouble {
             print(&format!(
                 "Muster does not follow this push: {}\n",
@@ -77,6 +79,14 @@ pub(super) async fn run(args: RefreshArgs, client: &Client) -> anyhow::Result<Ex
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether a trouble is about one commit: such a message has its whole id.
+fn names_a_commit(message: &str) -> bool {
+    let is_id = |word: &str| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    message
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .any(is_id)
 }
 
 /// What became of a push, for a terminal.
@@ -98,8 +108,13 @@ fn told(plan: &PlanView, url: &str) -> String {
     } else {
         writeln!(
             text,
-            "Muster has planned this push: {} jobs change, {} tasks start, {} are replaced, {} stop. {page}",
+            "Muster has planned this push: {} {}, {} tasks start, {} are replaced, {} stop. {page}",
             plan.changes.len(),
+            if plan.changes.len() == 1 {
+                "job changes"
+            } else {
+                "jobs change"
+            },
             plan.starts,
             plan.replaces,
             plan.stops
@@ -143,6 +158,15 @@ fn told(plan: &PlanView, url: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::fixtures;
+
+    #[test]
+    fn a_trouble_that_is_about_another_commit_is_not_about_this_push() {
+        let other = format!("Revision {} does not descend", "7".repeat(40));
+        assert!(names_a_commit(&other));
+        assert!(!names_a_commit(
+            "The repository cannot be reached: no route to host"
+        ));
+    }
 
     #[test]
     fn a_push_is_told_what_became_of_it() {

@@ -43,10 +43,23 @@ pub(super) fn jobs(jobs: &[JobView], now: Timestamp, wide: bool) -> Table {
                 Cell::text(&job.image),
             ]);
         }
-        cells.push(Cell::text(&job.reason));
+        cells.push(Cell::text(job_reason(job)));
         table.row(cells);
     }
     table
+}
+
+/// A job's reason, with a word about one that no document asks for; a tombstone's reason says so itself.
+fn job_reason(job: &JobView) -> String {
+    if job.declared || matches!(job.status, JobStatus::Tombstone | JobStatus::Stopping) {
+        return job.reason.clone();
+    }
+    let undeclared = "undeclared: its document was removed";
+    if job.reason.is_empty() {
+        undeclared.to_owned()
+    } else {
+        format!("{undeclared}; {}", job.reason)
+    }
 }
 
 /// How far a job is: healthy of desired for a service, succeeded of desired for a batch job.

@@ -5,8 +5,17 @@ use crate::{address, format};
 use leptos::prelude::*;
 use muster_schemas::api::EventView;
 
-/// Events newest first, each with its time, what happened and who did it.
+/// Events of one task newest first, each with its time, what happened and who did it.
 pub fn timeline(events: &[EventView]) -> AnyView {
+    moments(events, false)
+}
+
+/// Events of something with several tasks, each with the task that it is about.
+pub fn timeline_of_tasks(events: &[EventView]) -> AnyView {
+    moments(events, true)
+}
+
+fn moments(events: &[EventView], with_task: bool) -> AnyView {
     let items = events
         .iter()
         .map(|event| {
@@ -14,7 +23,12 @@ pub fn timeline(events: &[EventView]) -> AnyView {
                 <li class=format!("moment {}", tone(&event.kind)) data-test-event=event.kind.clone()>
                     <span class="moment-mark" aria-hidden="true"></span>
                     <div class="moment-body">
-                        <p>{text::rich(&format::sentence(&event.text))}</p>
+                        <p>
+                            {event.task.as_ref().filter(|_| with_task).map(|task| view! {
+                                <a class="link" href=address::task(task)><code>{task.clone()}</code></a>" "
+                            })}
+                            {text::rich(&format::sentence(&event.text))}
+                        </p>
                         <p class="faint">
                             {text::time(event.at)}" · "{event.actor.clone()}
                             {event.plan.as_ref().map(|plan| view! {

@@ -46,14 +46,23 @@ fn pages(query: &str) -> Vec<Place> {
 async fn find(query: String) -> Vec<Place> {
     let on = |path: &str| Filters::default().with("q", &query).on(path);
     let mut places = pages(&query);
-    if let Ok(jobs) = api::list::<JobView>(&on("/jobs"), EACH).await {
-        places.extend(jobs.items.iter().map(|job| Place {
-            kind: "Job",
-            name: job.id.clone(),
-            beside: job.owner.clone(),
-            look: Some(tone::job(job)),
-            address: address::job(&job.id),
-        }));
+    // The job of that very name comes first, however many others are only found by their image or owner.
+    let named = Filters::default().with("job", &query).on("/jobs");
+    for path in [named, on("/jobs")] {
+        if let Ok(jobs) = api::list::<JobView>(&path, EACH).await {
+            for job in &jobs.items {
+                let place = Place {
+                    kind: "Job",
+                    name: job.id.clone(),
+                    beside: job.owner.clone(),
+                    look: Some(tone::job(job)),
+                    address: address::job(&job.id),
+                };
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
     }
     if let Ok(tasks) = api::list::<TaskView>(&on("/tasks"), EACH).await {
         places.extend(tasks.items.iter().map(|task| Place {

@@ -11,7 +11,7 @@ use crate::{format, yaml};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
 use muster_schemas::api::{
-    DisruptionBudgetView, EventView, FleetView, JobDetail, List, RolloutView, TaskView,
+    DisruptionBudgetView, EventView, FleetView, JobDetail, JobStatus, List, RolloutView, TaskView,
 };
 use muster_schemas::plan::FreezeScope;
 use muster_schemas::spec::JobKind;
@@ -97,7 +97,12 @@ fn head(detail: &JobDetail) -> AnyView {
             "wait",
             Shape::Half,
             "No document of the applied revision asks for this job.".to_owned(),
-            view! { <p class="dim">"It runs on unless the policy prunes. Put its document back to have it declared again."</p> }.into_any(),
+            // A job that is pruned says in its reason until when it runs on.
+            view! { <p class="dim">{if job.status == JobStatus::Tombstone || job.status == JobStatus::Stopping {
+                "The policy prunes. Put its document back before its time is over, and it keeps its containers."
+            } else {
+                "It runs on, since the policy does not prune. Put its document back to have it declared again."
+            }}</p> }.into_any(),
         ))}
     }
     .into_any()
@@ -318,7 +323,7 @@ fn job_events(id: Memo<String>) -> AnyView {
     );
     present(list, list_skeleton, move |list| {
         view! {
-            <section class="panel pad">{move || list.with(|list| events::timeline(&list.items))}</section>
+            <section class="panel pad">{move || list.with(|list| events::timeline_of_tasks(&list.items))}</section>
             {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
         }
         .into_any()

@@ -151,13 +151,21 @@ fn usage(id: Memo<String>) -> AnyView {
 
 /// How long each step from the push to healthy took.
 fn hops(detail: &TaskDetail) -> AnyView {
-    let hops = detail.hops.as_slice();
-    // The first attempt's way begins with the push; that of a later one has the attempts before it on it.
-    let title = if detail.task.attempt_number > 1 {
-        "From push to this attempt"
-    } else {
-        "From push to healthy"
+    // The first attempt's way begins with the push. That of a later one begins with its host: the time before it was that of
+    // the attempts before.
+    let is_first = detail.task.attempt_number <= 1;
+    let has = |name: &str| detail.hops.iter().any(|hop| hop.name == name);
+    let title = match (is_first, has("healthy")) {
+        (true, true) => "From push to healthy",
+        (true, false) => "Since the push, so far",
+        (false, true) => "From its host to healthy",
+        (false, false) => "Since its host was chosen, so far",
     };
+    let hops: Vec<_> = detail
+        .hops
+        .iter()
+        .filter(|hop| is_first || !matches!(hop.name.as_str(), "planned" | "placed"))
+        .collect();
     if hops.is_empty() {
         return ().into_any();
     }

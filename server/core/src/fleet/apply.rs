@@ -2,8 +2,8 @@
 
 use super::{
     Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host, Job,
-    JobVersion, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, STOP_WINDOW_SECS, Task, TaskPhase,
-    Tombstone, job::HISTORY_KEPT,
+    JobVersion, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, STOP_WINDOW_SECS, Task,
+    TaskPhase, Tombstone, job::HISTORY_KEPT,
 };
 use crate::disruption::may_serve;
 use crate::hooks;
@@ -371,10 +371,12 @@ impl Fleet {
         };
         // A finished task may begin again: a batch task in a new run, a service's index that is wanted again. Its count of
         // attempts goes on, so that no two attempts of a task have the same number.
-        let (attempts, last_attempt) = job
+        let (attempts, last_attempt, past) = job
             .tasks
-            .get(&id.index)
-            .map_or((0, None), |task| (task.attempts, task.last_attempt));
+            .remove(&id.index)
+            .map_or((0, None, Vec::new()), |task| {
+                (task.attempts, task.last_attempt, task.past)
+            });
         job.tasks.insert(
             id.index,
             Task {
@@ -389,6 +391,7 @@ impl Fleet {
                 },
                 attempts,
                 last_attempt,
+                past,
                 retries: 0,
                 failures: 0,
                 relocations: 0,
@@ -498,7 +501,14 @@ impl Fleet {
 
     fn forget_attempt(&mut self, id: &AttemptId) {
         if let Some(attempt) = self.attempts.remove(id) {
-            self.drop_unused_versions(&attempt.task);
+            let id = attempt.task.clone();
+            if let Some(task) = self.task_mut(&id) {
+                task.past.push(attempt);
+                task.past.sort_by_key(|attempt| attempt.number);
+                let surplus = task.past.len().saturating_sub(PAST_KEPT);
+                task.past.drain(..surplus);
+            }
+            self.drop_unused_versions(&id);
         }
     }
 
@@ -535,6 +545,9 @@ impl Fleet {
         let mut used: std::collections::BTreeSet<u64> =
             job.tasks.values().map(|task| task.version).collect();
         used.insert(job.version);
+        // What a task ran is shown as long as the task is.
+        let past = job.tasks.values().flat_map(|task| &task.past);
+        used.extend(past.map(|attempt| attempt.version));
         used.extend(
             self.attempts
                 .values()

@@ -14,7 +14,7 @@ pub use attempt::{Asked, Attempt};
 pub use deploy::{DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, TAKEN_KEPT, Taken, Tombstone};
-pub use task::{Task, TaskPhase};
+pub use task::{PAST_KEPT, Task, TaskPhase};
 
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
@@ -252,6 +252,13 @@ impl Fleet {
             TaskPhase::Active { attempt } => self.attempts.get(attempt),
             TaskPhase::Queued { .. } | TaskPhase::Finished { .. } => None,
         }
+    }
+
+    /// A task's current or last attempt, also after its container is gone.
+    pub fn last_attempt<'a>(&'a self, task: &'a Task) -> Option<&'a Attempt> {
+        let id = task.last_attempt?;
+        let past = || task.past.iter().find(|attempt| attempt.id == id);
+        self.attempts.get(&id).or_else(past)
     }
 
     /// Where a task is in its life.

@@ -1,9 +1,13 @@
 //! A task as the fleet knows it.
 
+use super::Attempt;
 use jiff::Timestamp;
 use muster_schemas::ids::{AttemptId, TaskId};
 use muster_schemas::state::{Blocked, FinishReason, Outcome, QueueReason};
 use serde::{Deserialize, Serialize};
+
+/// So many attempts of a task are known after their containers are gone; the journal has all of them.
+pub const PAST_KEPT: usize = 3;
 
 /// A task: one index of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +26,10 @@ pub struct Task {
     pub attempts: u32,
     /// The current or last attempt.
     pub last_attempt: Option<AttemptId>,
+    /// Its last attempts whose containers are gone from their hosts, by number, at most [`PAST_KEPT`]: what became of a task is
+    /// asked for long after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Attempt>,
     /// Retries that count against the policy's bound.
     pub retries: u32,
     /// Short attempts in a row.

@@ -156,7 +156,7 @@ impl TaskFilter {
         {
             return false;
         }
-        let attempt = task.last_attempt.and_then(|id| fleet.attempts.get(&id));
+        let attempt = fleet.last_attempt(task);
         let host = attempt
             .filter(|_| !task.is_queued())
             .and_then(|attempt| fleet.hosts.get(&attempt.host));

@@ -29,7 +29,7 @@ pub fn tasks(fleet: &Fleet, filter: &TaskFilter, page: &Page, now: Timestamp) ->
 
 /// A task. A queued one shows what is known of its last attempt beside its own state, so that one sees why it waits.
 pub fn task_view(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> TaskView {
-    let attempt = task.last_attempt.and_then(|id| fleet.attempts.get(&id));
+    let attempt = fleet.last_attempt(task);
     let status = attempt.and_then(|attempt| attempt.status.as_ref());
     let ended = attempt.and_then(|attempt| attempt.ended.as_ref().map(|(ended, _)| ended));
     // A queued task is on no host, whatever host its last attempt was on.
@@ -184,11 +184,12 @@ pub fn attempt_view(fleet: &Fleet, attempt: &Attempt, now: Timestamp) -> Attempt
 pub fn task_detail(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> TaskDetail {
     let version = version(job, task.version);
     let spec = &version.spec;
-    let last = task.last_attempt.and_then(|id| fleet.attempts.get(&id));
+    let last = fleet.last_attempt(task);
     let mut attempts: Vec<&Attempt> = fleet
         .attempts
         .values()
         .filter(|attempt| attempt.task == task.id)
+        .chain(&task.past)
         .collect();
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.number));
     TaskDetail {

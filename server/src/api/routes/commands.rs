@@ -1,6 +1,6 @@
 //! What people do besides committing. Each command is durable before it is answered.
 
-use super::hosts::known_host;
+use super::hosts::the_host;
 use super::{Id, JsonBody, Refused, task_id};
 use crate::api::auth::Caller;
 use crate::api::idempotency::{ReplyKey, key, reused};
@@ -72,7 +72,7 @@ pub async fn stop_task(
         Refused,
         (status = 403, description = "A page of another site asked", body = Problem),
         (status = 404, description = "There is no such host", body = Problem),
-        (status = 409, description = "Its agent is connected", body = Problem),
+        (status = 409, description = "Its agent is connected, or several hosts have that name", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
         (status = 503, description = "It could not be made durable", body = Problem),
     ),
@@ -87,7 +87,7 @@ pub async fn remove_host(
     let reason = reason(&request)?;
     let path = format!("/api/v1/hosts/{host}/remove");
     let (host, name) =
-        state.read(|fleet| known_host(fleet, &host).map(|host| (host.id, host.name.clone())))?;
+        state.read(|fleet| the_host(fleet, &host).map(|host| (host.id, host.name.clone())))?;
     let command = Command::RemoveHost {
         host,
         reason: reason.clone(),

@@ -6,6 +6,7 @@ use crate::api::query::{Query, with_cursor};
 use crate::api::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use muster_core::fleet::{Fleet, Host};
 use muster_core::view::{HostFilter, host_view, hosts};
 use muster_schemas::api::{HostView, List, Problem};
@@ -66,6 +67,26 @@ pub async fn get_host(
     query.finish()?;
     let now = state.now();
     state.read(|fleet| Ok(Json(host_view(fleet, known_host(fleet, &id)?, now))))
+}
+
+/// The one host with an id or a name: what changes something must not guess which of several is meant.
+pub(super) fn the_host<'a>(fleet: &'a Fleet, id: &str) -> Result<&'a Host, Failure> {
+    let host = known_host(fleet, id)?;
+    let same: Vec<String> = fleet
+        .hosts
+        .values()
+        .filter(|other| other.name == id)
+        .map(|host| host.id.to_string())
+        .collect();
+    if host.name == id && same.len() > 1 {
+        return Err(Failure::new(
+            StatusCode::CONFLICT,
+            "ambiguous-host",
+            format!("{} hosts are named `{id}`: {}", same.len(), same.join(", ")),
+            "say which one is meant by its id; `muster get hosts -o wide` shows which of them is connected",
+        ));
+    }
+    Ok(host)
 }
 
 /// The host with an id or a name.

@@ -73,6 +73,6 @@ pub(super) fn sheet(
         }
     }
     sheet.tasks(tasks, now, screen);
-    sheet.events(events, now, screen);
+    sheet.events_of_tasks(events, now, screen);
     sheet.finish()
 }

@@ -96,7 +96,7 @@ pub(super) fn sheet(
             sheet.changes(&entry.fields);
         }
     }
-    sheet.events(events, now, screen);
+    sheet.events_of_tasks(events, now, screen);
     sheet.finish()
 }
 

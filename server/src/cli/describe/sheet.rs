@@ -93,19 +93,41 @@ impl Sheet {
         }
     }
 
-    /// The latest events, oldest first.
+    /// The latest events of one task, oldest first.
     pub(in crate::cli) fn events(&mut self, events: &[EventView], now: Timestamp, screen: &Screen) {
+        self.event_table(events, false, now, screen);
+    }
+
+    /// The latest events of something with several tasks, oldest first, each with what it is about.
+    pub(in crate::cli) fn events_of_tasks(
+        &mut self,
+        events: &[EventView],
+        now: Timestamp,
+        screen: &Screen,
+    ) {
+        self.event_table(events, true, now, screen);
+    }
+
+    fn event_table(&mut self, events: &[EventView], about: bool, now: Timestamp, screen: &Screen) {
         if events.is_empty() {
             return;
         }
         self.section("Latest events");
-        let mut table = Table::new(&["AGE", "ACTOR", "WHAT"]);
+        let mut heads = vec!["AGE", "ACTOR", "WHAT"];
+        if about {
+            heads.insert(2, "ABOUT");
+        }
+        let mut table = Table::new(&heads);
         for event in events {
-            table.row(vec![
+            let mut cells = vec![
                 Cell::text(age(now, event.at)),
                 Cell::text(&event.actor),
                 Cell::text(&event.text),
-            ]);
+            ];
+            if about {
+                cells.insert(2, Cell::text(rows::about(event)));
+            }
+            table.row(cells);
         }
         self.table(&table, screen);
     }

@@ -45,6 +45,9 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 struct JobFilter {
+    /// Only this job
+    #[arg(long)]
+    job: Vec<String>,
     /// Only of this application; may be repeated, as all filters: any of them
     #[arg(long)]
     app: Vec<String>,
@@ -205,6 +208,7 @@ pub(super) async fn run(
     match args.what {
         What::Jobs(filter) => {
             let query = Filters::default()
+                .any("job", &filter.job)
                 .any("app", &filter.app)
                 .any("owner", &filter.owner)
                 .any("tier", &filter.tier)

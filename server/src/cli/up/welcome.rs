@@ -19,6 +19,8 @@ pub(super) fn text(facts: &Facts) -> String {
     } = facts;
     let env_file = quote(&relative(&settings.env_file()));
     let repository = quote(&settings.repository().to_string_lossy());
+    // Beside what the stack keeps: a clone in the checkout would be in git's way there.
+    let clone = quote(&relative(&settings.home.join("specs")));
     let url = settings.url();
     let program = program();
     let agent = match facts.agent_connected {
@@ -34,8 +36,9 @@ pub(super) fn text(facts: &Facts) -> String {
     if facts.example {
         text.push_str(&format!(
             "  1. See what runs\n       {program} get tasks\n\n  \
-             2. Scale a service by a commit\n       git clone {repository} specs && cd specs\n       \
-             sed -i 's/desired: .*/desired: 5/' jobs/web.yaml && git commit -am 'Scale web to 5' && git push\n\n  \
+             2. Scale a service by a commit\n       git clone {repository} {clone}\n       \
+             sed -i 's/desired: .*/desired: 5/' {clone}/jobs/web.yaml\n       \
+             git -C {clone} commit -am 'Scale web to 5' && git -C {clone} push\n\n  \
              3. Kill a container and see it replaced\n       \
              docker kill $(docker ps -q --filter label=muster.job=web --filter label=muster.cell={} | head -1)\n       \
              {program} get tasks --job web --watch\n",
@@ -44,7 +47,7 @@ pub(super) fn text(facts: &Facts) -> String {
     } else {
         text.push_str(&format!(
             "  1. See the cell\n       {program} status\n\n  \
-             2. Clone the repository, and push a spec to it (docs/specs.md)\n       git clone {repository} specs\n\n  \
+             2. Clone the repository, and push a spec to it (docs/specs.md)\n       git clone {repository} {clone}\n\n  \
              3. See what happens\n       {program} get events --watch\n"
         ));
     }

@@ -316,13 +316,19 @@ fn resources(resources: &Resources, checks: &mut Checks<'_>) {
         MAX_NETWORK,
     );
     checks.within(&["resources", "gpu"], resources.gpu, 0, MAX_GPU);
-    let most = resources.memory.max(DEFAULT_SHM);
-    if checks.sound(&["resources", "memory"]) && (resources.shm < MIN_SHM || resources.shm > most) {
+    let most = resources.memory;
+    let is_default = resources.shm == DEFAULT_SHM;
+    if checks.sound(&["resources", "memory"])
+        && !is_default
+        && (resources.shm < MIN_SHM || resources.shm > most)
+    {
         checks.refuse(
             &["resources", "shm"],
             Code::OutOfRange,
             format!("`resources.shm` cannot be {}", resources.shm),
-            format!("it counts against the memory: it can be from {MIN_SHM} to {most}"),
+            format!(
+                "it counts against the memory: it can be from {MIN_SHM} to {most}, or the default, {DEFAULT_SHM}"
+            ),
         );
     }
 }
