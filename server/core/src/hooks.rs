@@ -107,19 +107,38 @@ fn applied(fleet: &Fleet) -> Option<&PlanEntry> {
     fleet.plan(fleet.applied_plan.as_ref()?)
 }
 
-/// The after-hooks that begin now, with their plan: it was applied last, and the services that it changed stand.
-pub fn due_after(fleet: &Fleet, now: Timestamp) -> Option<(&PlanEntry, Vec<JobId>)> {
-    let entry = applied(fleet).filter(|entry| entry.after_hooks.is_none())?;
-    if !entry.wants_after_hooks {
+/// The services that after-hooks of a plan wait for, as it is applied; none where they need not run. What the plan before it waited
+/// for is taken along where its hooks have not begun.
+pub fn awaited(fleet: &Fleet, plan: &Plan) -> Option<Vec<JobId>> {
+    let before = applied(fleet)
+        .filter(|entry| entry.after_hooks.is_none())
+        .and_then(|entry| entry.awaited_by_hooks.clone());
+    if before.is_none() && !wants_hooks(fleet, plan) {
         return None;
     }
+    let is_service =
+        |change: &&JobChange| target_spec(change).is_some_and(|spec| spec.service.is_some());
+    // How long a batch takes nobody knows, and what is removed has its grace.
+    let services = plan.changes.iter().filter(is_service);
+    let mut awaited = before.unwrap_or_default();
+    awaited.extend(services.map(|change| change.job.clone()));
+    awaited.sort();
+    awaited.dedup();
+    Some(awaited)
+}
+
+/// The after-hooks that begin now, with their plan: it was applied last, and the services that they wait for stand.
+pub fn due_after(fleet: &Fleet, now: Timestamp) -> Option<(&PlanEntry, Vec<JobId>)> {
+    let entry = applied(fleet).filter(|entry| entry.after_hooks.is_none())?;
+    let awaited = entry.awaited_by_hooks.as_ref()?;
+    let is_wanted = |id: &&JobId| {
+        let job = fleet.jobs.get(*id);
+        job.is_some_and(|job| job.declared && !job.pruned)
+    };
+    let mut wanted = awaited.iter().filter(is_wanted);
+    let stand = wanted.all(|job| lacks(fleet, job, now).is_none());
     let hooks: Vec<JobId> = after(fleet).map(|job| job.id.clone()).collect();
-    let stand = entry.plan.changes.iter().all(|change| {
-        // How long a batch takes nobody knows, and what is removed has its grace.
-        target_spec(change).is_none_or(|spec| spec.service.is_none())
-            || lacks(fleet, &change.job, now).is_none()
-    });
-    (!hooks.is_empty() && stand).then_some((entry, hooks))
+    (stand && !hooks.is_empty()).then_some((entry, hooks))
 }
 
 /// The after-hooks of the repository.

@@ -343,6 +343,13 @@ fn an_after_hook_runs_once_the_services_are_healthy() {
         "{told:?}"
     );
     world.commit(vec![smoke(), web(2), batch("long", 1, 0)], None);
+    world.pass(3);
+    // A commit that changes nothing, in the middle of the rollout, does not take its hook away.
+    world.commit(vec![smoke(), web(2), batch("long", 1, 0)], None);
+    assert_eq!(run(&world, "smoke"), 1);
+    world.pass(60);
+    assert_eq!(run(&world, "smoke"), 2);
+    world.commit(vec![smoke(), web(2), batch("long", 1, 0)], None);
     world.pass(60);
     assert_eq!(run(&world, "smoke"), 2);
 }

@@ -562,9 +562,10 @@ impl Fleet {
             return;
         };
         let plan = Arc::clone(&entry.plan);
-        let jobs = jobs.to_vec();
-        let began = HooksBegan { at, jobs };
-        let jobs = began.jobs.clone();
+        let began = HooksBegan {
+            at,
+            jobs: jobs.to_vec(),
+        };
         match hook {
             Hook::BeforeSync => {
                 entry.before_hooks = Some(began);
@@ -575,7 +576,7 @@ impl Fleet {
             }
             Hook::AfterSync => entry.after_hooks = Some(began),
         }
-        for job in &jobs {
+        for job in jobs {
             if let Some(job) = self.jobs.get_mut(job) {
                 job.run += 1;
             }
@@ -586,7 +587,7 @@ impl Fleet {
         let Some(entry) = self.plan(id) else {
             return;
         };
-        let wants_hooks = hooks::wants_hooks(self, &entry.plan);
+        let awaited = hooks::awaited(self, &entry.plan);
         let Some(entry) = self.plan_mut(id) else {
             return;
         };
@@ -605,9 +606,9 @@ impl Fleet {
         for change in plan.changes.iter().filter(rest) {
             self.apply_change(&plan, change, at);
         }
-        let wants_after_hooks = wants_hooks && hooks::after(self).next().is_some();
+        let awaited = awaited.filter(|_| hooks::after(self).next().is_some());
         if let Some(entry) = self.plan_mut(id) {
-            entry.wants_after_hooks = wants_after_hooks;
+            entry.awaited_by_hooks = awaited;
         }
     }
 

@@ -112,10 +112,6 @@ fn yes() -> bool {
     true
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_yes(begun: &bool) -> bool {
     *begun
 }

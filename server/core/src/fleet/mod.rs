@@ -142,9 +142,9 @@ pub struct PlanEntry {
     /// So many of the approvals were given before one of them was seen not to have succeeded, and do not count for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_before: Option<usize>,
-    /// Whether it changed what other jobs than hooks run, and there were hooks to run after that.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wants_after_hooks: bool,
+    /// Where hooks run after it: the services that they wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited_by_hooks: Option<Vec<JobId>>,
     /// The hooks that run after it, once they have begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_hooks: Option<HooksBegan>,
@@ -186,7 +186,7 @@ impl PlanEntry {
             refusal: None,
             before_hooks: None,
             approved_before: None,
-            wants_after_hooks: false,
+            awaited_by_hooks: None,
             after_hooks: None,
         }
     }

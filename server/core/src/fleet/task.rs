@@ -41,10 +41,6 @@ pub struct Task {
     pub blocked: Option<(Blocked, Timestamp)>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
