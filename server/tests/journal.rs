@@ -473,6 +473,106 @@ async fn damage_before_the_snapshot_is_found_by_the_whole_check() {
 }
 
 #[tokio::test]
+async fn a_stretch_of_the_past_is_checked_as_it_is_read() {
+    let home = Home::with_records(10).await;
+    let journal = home.open().await.unwrap().journal;
+    let seqs = async |after, last| -> Vec<u64> {
+        let records = journal.stretch(after, last).await.unwrap();
+        records.iter().map(|record| record.seq).collect()
+    };
+    assert_eq!(seqs(0, 10).await, (1..=10).collect::<Vec<_>>());
+    assert_eq!(seqs(4, 6).await, [5, 6]);
+    assert_eq!(seqs(6, 6).await, [0; 0]);
+    let missing = journal.stretch(4, 12).await.unwrap_err();
+    assert!(matches!(
+        missing,
+        JournalError::Damaged {
+            seq: 11,
+            damage: Damage::Missing,
+            ..
+        }
+    ));
+    journal.save_snapshot(8, b"fleet").await.unwrap();
+    journal.close().await;
+    home.sql("UPDATE records SET epoch = 5 WHERE seq = 6").await;
+    let journal = home.open().await.unwrap().journal;
+    assert!(journal.stretch(0, 5).await.is_ok(), "before it all is well");
+    for after in [0, 5] {
+        let damaged = journal.stretch(after, 7).await.unwrap_err();
+        assert!(
+            matches!(
+                damaged,
+                JournalError::Damaged {
+                    seq: 6,
+                    damage: Damage::Hash,
+                    ..
+                }
+            ),
+            "{damaged}"
+        );
+    }
+    assert_eq!(
+        journal.snapshot_of(8).await.unwrap().unwrap().fleet,
+        b"fleet"
+    );
+    assert_eq!(journal.snapshot_of(7).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stretch_has_a_bound() {
+    let home = Home::new();
+    let journal = home.open().await.unwrap().journal;
+    let records: Vec<Record> = (1..=1_500).map(created).collect();
+    journal.append(&records).await.unwrap();
+    assert_eq!(journal.stretch(0, 1_500).await.unwrap().len(), 1_000);
+    assert_eq!(journal.stretch(1_000, 1_500).await.unwrap().len(), 500);
+    // Large records end it early, and one comes however large it is.
+    let large = |seq| {
+        record(
+            seq,
+            Event::CellTakenDown {
+                reason: "x".repeat(9 << 20),
+            },
+        )
+    };
+    journal
+        .append(&[large(1_501), large(1_502), large(1_503)])
+        .await
+        .unwrap();
+    assert_eq!(journal.stretch(1_500, 1_503).await.unwrap().len(), 2);
+    assert_eq!(journal.stretch(1_502, 1_503).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_record_at_a_time_is_found() {
+    let home = Home::with_records(9).await;
+    let journal = home.open().await.unwrap().journal;
+    let found = async |at: Timestamp| journal.last_at(at).await.unwrap().map(|place| place.seq);
+    for seq in 1..=9 {
+        assert_eq!(found(at(seq)).await, Some(seq));
+        assert_eq!(
+            found(at(seq) + jiff::SignedDuration::from_millis(999)).await,
+            Some(seq)
+        );
+    }
+    assert_eq!(
+        found(at(1) - jiff::SignedDuration::from_nanos(1)).await,
+        None
+    );
+    assert_eq!(found(at(1_000)).await, Some(9));
+    let (first, last) = journal.ends().await.unwrap().expect("there are records");
+    assert_eq!(
+        (first.seq, first.at, last.seq, last.at),
+        (1, at(1), 9, at(9))
+    );
+
+    let empty = Home::new();
+    let journal = empty.open().await.unwrap().journal;
+    assert_eq!(journal.ends().await.unwrap(), None);
+    assert_eq!(journal.last_at(at(5)).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_snapshot_that_does_not_join_the_records_is_refused() {
     let cases = [
         "DELETE FROM records WHERE seq > 7",

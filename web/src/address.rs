@@ -107,6 +107,49 @@ pub fn plan(id: &str) -> String {
     format!("/plans/{}", escape(id))
 }
 
+/// The key under which an address carries the moment that is shown.
+pub const MOMENT: &str = "at";
+
+/// The console's address of what has changed since a moment.
+pub fn diff(since: &str) -> String {
+    Filters::default().with(MOMENT, since).on("/diff")
+}
+
+/// The address at this moment, whatever it carries: nothing else of it changes. None is now.
+pub fn at_moment(address: &str, at: Option<&str>) -> String {
+    let (rest, fragment) = match address.split_once('#') {
+        Some((rest, fragment)) => (rest, Some(fragment)),
+        None => (address, None),
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let own = format!("{MOMENT}=");
+    let mut pairs: Vec<String> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && *pair != MOMENT && !pair.starts_with(&own))
+        .map(str::to_owned)
+        .collect();
+    pairs.extend(at.map(|at| format!("{own}{}", escape(at))));
+    let mut whole = path.to_owned();
+    if !pairs.is_empty() {
+        whole.push('?');
+        whole.push_str(&pairs.join("&"));
+    }
+    if let Some(fragment) = fragment {
+        whole.push('#');
+        whole.push_str(fragment);
+    }
+    whole
+}
+
+/// Where to ask the API about the moment; none where it tells the present alone, as it does of logs and of use.
+pub fn asked_at(path: &str, at: &str) -> Option<String> {
+    let plain = path.split('?').next().unwrap_or_default();
+    let mut parts = plain.trim_start_matches('/').split('/');
+    let kind = parts.next().unwrap_or_default();
+    let known = ["jobs", "tasks", "hosts", "plans", "fleet", "events"].contains(&kind);
+    (known && parts.count() <= 1).then(|| at_moment(path, Some(at)))
+}
+
 /// Takes the token out of an address's fragment: `#token=…`, alone or among other pairs.
 pub fn token(fragment: &str) -> Option<String> {
     fragment
@@ -151,6 +194,41 @@ mod tests {
             "/t?state=queued&state=running&q=%C3%BC"
         );
         assert_eq!(filters.only(&["q"]).on("/tasks"), "/tasks");
+    }
+
+    #[test]
+    fn an_address_is_taken_to_another_moment_and_back() {
+        let at = "2026-11-20T14:00:00Z";
+        let escaped = "at=2026-11-20T14%3A00%3A00Z";
+        for (address, there) in [
+            ("/jobs", format!("/jobs?{escaped}")),
+            ("/jobs?q=a%26b", format!("/jobs?q=a%26b&{escaped}")),
+            ("/jobs?tab=spec#x", format!("/jobs?tab=spec&{escaped}#x")),
+            ("/jobs?attempt=1", format!("/jobs?attempt=1&{escaped}")),
+        ] {
+            assert_eq!(at_moment(address, Some(at)), there);
+            assert_eq!(at_moment(&there, Some(at)), there, "once is enough");
+            assert_eq!(at_moment(&there, None), address);
+        }
+        assert_eq!(at_moment("/jobs?at&q=x", None), "/jobs?q=x");
+        assert_eq!(diff(at), format!("/diff?{escaped}"));
+    }
+
+    #[test]
+    fn only_what_has_a_past_is_asked_about_it() {
+        let asked = |path| asked_at(path, "12");
+        assert_eq!(asked("/jobs?q=x"), Some("/jobs?q=x&at=12".to_owned()));
+        assert_eq!(asked("/tasks/web.0"), Some("/tasks/web.0?at=12".to_owned()));
+        assert_eq!(asked("/fleet"), Some("/fleet?at=12".to_owned()));
+        for path in [
+            "",
+            "/tasks/web.0/usage",
+            "/tasks/web.0/logs",
+            "/deploys",
+            "/journal",
+        ] {
+            assert_eq!(asked(path), None, "{path}");
+        }
     }
 
     #[test]

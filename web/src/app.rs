@@ -2,8 +2,9 @@
 
 use crate::clock::Clock;
 use crate::components::panels::Panel;
-use crate::components::shell;
+use crate::components::{shell, time};
 use crate::live::{Link, Live};
+use crate::past::Past;
 use crate::query::{self, Interest, Question, SLOW_MILLIS};
 use crate::session::{Session, Who};
 use crate::theme::Theme;
@@ -46,7 +47,10 @@ enum Gate {
 /// The frame around the page.
 fn frame(theme: RwSignal<Theme>) -> AnyView {
     let live: Live = expect_context();
+    let past = Past::begin();
+    provide_context(past);
     let panel = RwSignal::new(Panel::Closed);
+    let choosing = RwSignal::new(false);
     let fleet = query::one::<FleetView>(
         || Question {
             path: "/fleet".to_owned(),
@@ -56,10 +60,19 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
         SLOW_MILLIS,
     );
     provide_context(fleet);
+    // What is on the page may be of the past; the watch is about the present.
+    let present = query::one_of_now::<FleetView>(
+        || Question {
+            path: "/fleet".to_owned(),
+            interest: Interest::Nothing,
+            keep: true,
+        },
+        SLOW_MILLIS,
+    );
     // The watch begins where the first answer ends, so that nothing falls between the two.
     Effect::new(move |known: Option<Option<Timestamp>>| {
         let known = known.flatten();
-        let Some((seq, started_at)) = fleet
+        let Some((seq, started_at)) = present
             .data
             .with(|fleet| fleet.as_ref().map(|fleet| (fleet.seq, fleet.started_at)))
         else {
@@ -88,10 +101,11 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
     });
     view! {
         <a class="skip" href="#main">"Skip to the page"</a>
-        <div class="frame" data-link=move || shell::link_name(live.link.get())>
+        <div class="frame" class:past=move || !past.is_now() data-link=move || shell::link_name(live.link.get())>
             {shell::rail()}
-            {shell::top_bar(fleet, panel, theme)}
-            <main id="main" tabindex="-1" node_ref=main class:stale=move || matches!(live.link.get(), Link::Lost { .. })>
+            {shell::top_bar(fleet, panel, theme, choosing)}
+            {time::bar(choosing)}
+            <main id="main" tabindex="-1" node_ref=main class:stale=move || matches!(live.link.get(), Link::Lost { .. }) || past.pending.get() != 0>
                 <Routes fallback=pages::missing::page>
                     <Route path=path!("/") view=|| view! { <Redirect path="/jobs" /> } />
                     <Route path=path!("/jobs") view=pages::jobs::page />
@@ -103,6 +117,7 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
                     <Route path=path!("/plans") view=pages::plans::page />
                     <Route path=path!("/plans/:plan") view=pages::plan::page />
                     <Route path=path!("/events") view=pages::events::page />
+                    <Route path=path!("/diff") view=pages::diff::page />
                 </Routes>
             </main>
         </div>

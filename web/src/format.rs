@@ -60,6 +60,12 @@ pub fn absolute(at: Timestamp) -> String {
     format!("{} UTC", at.strftime("%Y-%m-%d %H:%M:%S"))
 }
 
+/// An instant on a clock that is so many minutes ahead of UTC: `2026-11-23 15:04:05`.
+pub fn on_clock(at: Timestamp, minutes_ahead: i32) -> String {
+    let shifted = at + jiff::SignedDuration::from_mins(minutes_ahead.into());
+    shifted.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// The time of day in UTC to the millisecond, for log lines: `15:04:05.123`.
 pub fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S%.3f").to_string()
@@ -221,6 +227,14 @@ pub fn sentence(clause: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_may_be_ahead_or_behind() {
+        let at: Timestamp = "2026-11-23T23:30:05Z".parse().expect("a time");
+        assert_eq!(on_clock(at, 0), "2026-11-23 23:30:05");
+        assert_eq!(on_clock(at, 60), "2026-11-24 00:30:05");
+        assert_eq!(on_clock(at, -210), "2026-11-23 20:00:05");
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).expect("in range")

@@ -2,6 +2,7 @@
 
 use crate::components::panels::Panel;
 use crate::components::{jump, rows};
+use crate::past::past;
 use crate::theme::Theme;
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
@@ -13,6 +14,7 @@ const CHORD_MILLIS: f64 = 1_200.0;
 /// Listens to the keys for as long as the page that calls it lives.
 pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
     let navigate = use_navigate();
+    let past = past();
     let went = StoredValue::new(f64::MIN);
     let handle = window_event_listener(leptos::ev::keydown, move |event| {
         if event.ctrl_key() || event.meta_key() || event.alt_key() || event.default_prevented() {
@@ -37,7 +39,7 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
         };
         if chord && !to.is_empty() {
             event.prevent_default();
-            return navigate(to, leptos_router::NavigateOptions::default());
+            return navigate(&past.along(to), leptos_router::NavigateOptions::default());
         }
         match key.as_str() {
             "g" => went.set_value(event.time_stamp()),

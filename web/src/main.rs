@@ -1,7 +1,7 @@
 //! The console: a client of the public API under `/api/v1`, compiled to wasm and drawn in the browser.
 //!
 //! Reading order: [`app`] (what is where), [`query`] (how a page asks and stays fresh), [`live`] (how it hears what
-//! happens), then `pages` and `components`. What is pure ([`format`], [`tone`], [`address`], [`yaml`], [`lines`]) has
+//! happens), [`past`] (and how it shows what was), then `pages` and `components`. What is pure ([`format`], [`tone`], [`address`], [`yaml`], [`lines`]) has
 //! its tests beside it and runs natively: `cargo test -p muster-web`.
 
 mod address;
@@ -14,6 +14,7 @@ mod keys;
 mod lines;
 mod live;
 mod pages;
+mod past;
 mod query;
 mod session;
 mod theme;

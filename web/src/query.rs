@@ -1,8 +1,10 @@
 //! A question to the API whose answer stays fresh: asked again when an event concerns it, when the connection stands
 //! again, and now and then anyway. The last good answer stays on the page meanwhile, so that nothing jumps.
 
+use crate::address;
 use crate::api::{self, Answer, Trouble};
 use crate::live::{Listener, Live, live};
+use crate::past::{Past, past};
 use crate::session::Who;
 use gloo_timers::callback::{Interval, Timeout};
 use leptos::prelude::*;
@@ -97,6 +99,13 @@ struct Fetcher<T: Send + Sync + 'static> {
     trouble: RwSignal<Option<Trouble>>,
     live: Live,
     who: Who,
+    past: Past,
+    /// The question's path, whatever the moment.
+    about: RefCell<String>,
+    /// Whether it is about the past, which does not change.
+    still: Cell<bool>,
+    /// Whether what is shown is of another moment than what is asked for.
+    awaits: Cell<bool>,
     /// Counts questions, so that a late answer to an older one is not taken.
     asked: Cell<u64>,
     under_way: Cell<bool>,
@@ -111,7 +120,17 @@ pub fn one<T>(question: impl Fn() -> Question + 'static, every_millis: u32) -> Q
 where
     T: DeserializeOwned + PartialEq + Send + Sync + 'static,
 {
-    start(question, every_millis, |path| {
+    start(question, every_millis, Time::Shown, |path| {
+        Box::pin(async move { api::get(&path).await })
+    })
+}
+
+/// As [`one`], about the present whatever moment is shown.
+pub fn one_of_now<T>(question: impl Fn() -> Question + 'static, every_millis: u32) -> Query<T>
+where
+    T: DeserializeOwned + PartialEq + Send + Sync + 'static,
+{
+    start(question, every_millis, Time::Now, |path| {
         Box::pin(async move { api::get(&path).await })
     })
 }
@@ -125,21 +144,32 @@ where
         want.track();
         question()
     };
-    start(asked, SLOW_MILLIS, move |path| {
+    start(asked, SLOW_MILLIS, Time::Shown, move |path| {
         let want = want.get_untracked();
         Box::pin(async move { api::list(&path, want).await })
     })
 }
 
+/// Which time a question is about.
+#[derive(Clone, Copy, PartialEq)]
+enum Time {
+    /// The moment that the console shows.
+    Shown,
+    /// The present.
+    Now,
+}
+
 fn start<T>(
     question: impl Fn() -> Question + 'static,
     every_millis: u32,
+    time: Time,
     load: impl Fn(String) -> Answer<T> + 'static,
 ) -> Query<T>
 where
     T: PartialEq + Send + Sync + 'static,
 {
     let live = live();
+    let past = past();
     let fetcher = Rc::new_cyclic(|me| Fetcher {
         me: Weak::clone(me),
         question: RefCell::new(Question {
@@ -152,6 +182,10 @@ where
         trouble: RwSignal::new(None),
         live,
         who: expect_context(),
+        past,
+        about: RefCell::new(String::new()),
+        still: Cell::new(false),
+        awaits: Cell::new(false),
         asked: Cell::new(0),
         under_way: Cell::new(false),
         stale: Cell::new(false),
@@ -168,27 +202,41 @@ where
     live.listen(listener);
     let slow = weak.clone();
     *fetcher.slow.borrow_mut() = Some(Interval::new(every_millis, move || {
-        if let Some(fetcher) = slow.upgrade() {
+        if let Some(fetcher) = slow.upgrade()
+            && !fetcher.is_settled()
+        {
             fetcher.fetch();
         }
     }));
     Effect::new(move |_| {
         live.again.track();
         let question = question();
+        let at = past.at().filter(|_| time == Time::Shown);
         if let Some(fetcher) = weak.upgrade() {
-            fetcher.ask(question);
+            fetcher.ask(question, at.as_deref());
         }
     });
     query
 }
 
 impl<T: PartialEq + Send + Sync + 'static> Fetcher<T> {
-    fn ask(self: Rc<Self>, question: Question) {
+    fn ask(self: Rc<Self>, mut question: Question, at: Option<&str>) {
+        let about = self.about.replace(question.path.clone());
+        let same_thing = about == question.path;
+        if let Some(at) = at {
+            // What tells the present alone is not asked while the past is shown.
+            question.path = address::asked_at(&question.path, at).unwrap_or_default();
+        }
+        self.still.set(at.is_some());
         let other = *self.question.borrow() != question;
         if other {
-            if !question.keep && self.asked.get() > 0 {
+            // The same thing at another moment stays on the page until that answer is there, so that nothing jumps.
+            let keep = question.keep || same_thing;
+            if (!keep || question.path.is_empty()) && self.asked.get() > 0 {
                 self.data.set(None);
             }
+            let shown = self.data.with_untracked(Option::is_some);
+            self.await_another(same_thing && shown);
             self.trouble.set(None);
             self.under_way.set(false);
             *self.question.borrow_mut() = question;
@@ -227,7 +275,30 @@ impl<T: PartialEq + Send + Sync + 'static> Fetcher<T> {
         });
     }
 
+    /// Whether there is nothing to hear of: an answer about the past stays as it is.
+    fn is_settled(&self) -> bool {
+        self.still.get() && self.trouble.try_with_untracked(Option::is_none) == Some(true)
+    }
+
+    /// Notes whether what is shown is of another moment than what is asked for; the page says so while it lasts.
+    fn await_another(&self, awaits: bool) {
+        if self.awaits.replace(awaits) != awaits {
+            self.past.pending.try_update(|pending| {
+                *pending = if awaits {
+                    *pending + 1
+                } else {
+                    pending.saturating_sub(1)
+                };
+            });
+        }
+    }
+
     fn take(&self, answer: Result<T, Trouble>) {
+        if answer.is_err() && self.awaits.get() {
+            // What is there is of another moment: it must not stand under this one.
+            self.data.try_set(None);
+        }
+        self.await_another(false);
         match answer {
             Ok(data) => {
                 // What did not change is not drawn anew.
@@ -274,9 +345,19 @@ impl<T: PartialEq + Send + Sync + 'static> Fetcher<T> {
     }
 }
 
+impl<T: Send + Sync + 'static> Drop for Fetcher<T> {
+    fn drop(&mut self) {
+        if self.awaits.get() {
+            self.past
+                .pending
+                .try_update(|pending| *pending = pending.saturating_sub(1));
+        }
+    }
+}
+
 impl<T: PartialEq + Send + Sync + 'static> Listener for Fetcher<T> {
     fn hear(&self, event: &EventView) {
-        if !self.question.borrow().interest.concerns(event) {
+        if self.still.get() || !self.question.borrow().interest.concerns(event) {
             return;
         }
         if self.under_way.get() {

@@ -73,7 +73,12 @@ const fn look(word: &'static str, shape: Shape, tone: Tone) -> Look {
 
 /// How a job's status looks.
 pub fn job(job: &JobView) -> Look {
-    match job.status {
+    status(job.status)
+}
+
+/// How a status looks.
+pub fn status(status: JobStatus) -> Look {
+    match status {
         JobStatus::Running => look("running", Shape::Disc, Tone::Good),
         JobStatus::Progressing => look("progressing", Shape::Play, Tone::Busy),
         JobStatus::Degraded => look("degraded", Shape::Half, Tone::Wait),

@@ -490,15 +490,7 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
         }
         (None, None) => {}
     }
-    let mut fields = Vec::new();
-    diff_json("", &to_json(&current.spec), &to_json(spec), &mut fields);
-    if current.image != image {
-        fields.push(FieldChange {
-            path: "image (digest)".to_owned(),
-            from: Some(current.image.clone().into()),
-            to: Some(image.clone().into()),
-        });
-    }
+    let fields = changed_fields(&current.spec, &current.image, spec, &image);
     let target = Target {
         spec: spec.clone(),
         image,
@@ -518,6 +510,25 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
         takes_away: stops.saturating_add(down_at_once),
         notes,
     }
+}
+
+/// What differs between two specs with their images by digest, field by field; lists count as one field.
+pub(crate) fn changed_fields(
+    from: &JobSpec,
+    from_image: &str,
+    to: &JobSpec,
+    to_image: &str,
+) -> Vec<FieldChange> {
+    let mut fields = Vec::new();
+    diff_json("", &to_json(from), &to_json(to), &mut fields);
+    if from_image != to_image {
+        fields.push(FieldChange {
+            path: "image (digest)".to_owned(),
+            from: Some(from_image.into()),
+            to: Some(to_image.into()),
+        });
+    }
+    fields
 }
 
 fn kind_word(kind: JobKind) -> &'static str {

@@ -5,8 +5,12 @@ mod common;
 use common::laws::{Laws, pick_running};
 use common::{World, batch, random_job, service};
 use muster_core::decide::{Command, Input};
+use muster_core::fleet::Fleet;
 use muster_core::plan::plan;
+use muster_core::view::{Page, TaskFilter, diff, tasks};
+use muster_schemas::api::TaskView;
 use muster_schemas::ids::{AttemptId, JobId};
+use muster_schemas::past::{AsOf, TaskDiff, TaskThen};
 use muster_schemas::spec::{JobSpec, Limits, PolicySpec, Port};
 use muster_schemas::state::{AttemptStatus, Outcome, Phase};
 use proptest::collection::vec;
@@ -170,6 +174,57 @@ proptest! {
         for step in steps {
             play(&mut world, step);
             laws.look(&world);
+        }
+    }
+
+    /// Wherever the fold begins, with the first record or with a snapshot, it comes to the fleet that was shown then; and what
+    /// differs between two moments is what their lists of tasks show.
+    #[test]
+    fn the_fleet_of_a_moment_is_the_one_that_was_shown_then(
+        hosts in 1..4u32,
+        steps in vec(step(), 1..15),
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+    ) {
+        let mut world = World::new(hosts);
+        let mut shown = vec![(world.fleet.clone(), world.now)];
+        for step in steps {
+            play(&mut world, step);
+            shown.push((world.fleet.clone(), world.now));
+        }
+        let (from, to) = (from.index(shown.len()), to.index(shown.len()));
+        let [(before, then), (after, later)] = [from.min(to), from.max(to)].map(|place| shown[place].clone());
+        let snapshot = serde_json::to_vec(&before).expect("a fleet is JSON");
+        for mut fleet in [Fleet::default(), serde_json::from_slice(&snapshot).expect("it reads back")] {
+            for record in &world.journal[fleet.seq as usize..after.seq as usize] {
+                fleet.apply(record);
+            }
+            prop_assert_eq!(&fleet, &after);
+        }
+
+        let [from, to] = [(&before, then), (&after, later)]
+            .map(|(fleet, at)| (fleet, AsOf { seq: fleet.seq, at }));
+        let found = diff(from, to, &[], true);
+        prop_assert!(diff(to, to, &[], true).is_empty(), "nothing differs from itself");
+        let page = Page { after: None, limit: usize::MAX };
+        let listed = |(fleet, as_of): (&Fleet, AsOf)| -> BTreeMap<String, TaskView> {
+            let list = tasks(fleet, &TaskFilter::default(), &page, as_of.at);
+            list.items.into_iter().map(|task| (task.id.clone(), task)).collect()
+        };
+        let (old, new) = (listed(from), listed(to));
+        let said: BTreeMap<&str, &TaskDiff> = found.tasks.iter().map(|task| (task.task.as_str(), task)).collect();
+        prop_assert_eq!(said.len() as u64, found.tasks_differ);
+        for id in old.keys().chain(new.keys()) {
+            let look = |task: &TaskView| (task.state, task.host.clone(), task.version, task.attempt.clone());
+            let (was, is) = (old.get(id).map(look), new.get(id).map(look));
+            match said.get(id.as_str()) {
+                Some(task) => {
+                    let look = |then: &TaskThen| (then.state, then.host.clone(), then.version);
+                    prop_assert_eq!(task.from.as_ref().map(look), was.map(|(state, host, version, _)| (state, host, version)));
+                    prop_assert_eq!(task.to.as_ref().map(look), is.map(|(state, host, version, _)| (state, host, version)));
+                }
+                None => prop_assert_eq!(was, is, "{} differs and is not said to", id),
+            }
         }
     }
 

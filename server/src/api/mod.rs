@@ -4,7 +4,7 @@
 //! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
 //! there is to know of HTTP is in here.
 //!
-//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
+//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`past`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
 
 pub mod auth;
 pub mod console;
@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod logs;
 pub mod metrics;
 pub mod openapi;
+pub mod past;
 pub mod problem;
 pub mod query;
 pub mod routes;
@@ -20,6 +21,7 @@ pub mod sessions;
 pub mod state;
 pub mod watch;
 
+pub use past::{PastFault, PastFleet};
 pub use server::{router, serve};
 pub use state::{
     ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,

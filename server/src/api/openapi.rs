@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 #[openapi(
     info(
         title = "Muster",
-        description = "The API of one cell. Lists answer `{\"items\": […], \"next\": …, \"total\": …}`: `next` is the `cursor` of the next page, null on the last. A filter that is given several times wants any of its values; several filters want all. A parameter that does not exist is refused. Every answer with a status of 400 and above is a Problem.",
+        description = "The API of one cell. Lists answer `{\"items\": […], \"next\": …, \"total\": …}`: `next` is the `cursor` of the next page, null on the last. A filter that is given several times wants any of its values; several filters want all. A parameter that does not exist is refused. Where a read takes `at`, it answers from the fleet as it was then; a command with `at` is refused. Every answer with a status of 400 and above is a Problem.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
         (name = "hosts", description = "Where it runs"),
         (name = "plans", description = "What each revision changed"),
         (name = "events", description = "What happened"),
+        (name = "past", description = "What was, and what has changed since"),
         (name = "session", description = "Who asks"),
         (name = "commands", description = "What people do besides committing"),
         (name = "operations", description = "For those who run the control plane"),

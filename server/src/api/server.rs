@@ -1,7 +1,7 @@
 //! The router with all that is around the routes, and the server.
 
 use super::problem::Failure;
-use super::routes::{commands, deploys, events, fleet, hosts, jobs, plans, session, tasks};
+use super::routes::{commands, deploys, events, fleet, hosts, jobs, past, plans, session, tasks};
 use super::state::ApiState;
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
@@ -70,6 +70,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         )
         .routes(routes!(events::list_events))
         .routes(routes!(watch::watch))
+        .routes(routes!(past::get_journal))
+        .routes(routes!(past::get_diff))
         .routes(routes!(
             session::get_session,
             session::open_session,
@@ -103,6 +105,7 @@ pub fn router(state: ApiState) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .method_not_allowed_fallback(|| async { console::wrong_method() })
+        .layer(middleware::from_fn(super::past::refuse_commands))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .fallback(console::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

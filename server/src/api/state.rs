@@ -3,6 +3,7 @@
 use super::auth::{Sessions, Tokens};
 use super::idempotency::Replies;
 use super::metrics;
+use super::past::{PastFault, PastFleet};
 use super::problem::Failure;
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
@@ -14,6 +15,7 @@ use muster_core::view::Serving;
 use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
 use muster_schemas::ids::{AttemptId, HostId, JobId};
+use muster_schemas::past::{AsOf, Moment};
 use muster_schemas::state::{Actor, Usage};
 use muster_schemas::wire::{LogEnd, LogLine};
 use std::sync::Arc;
@@ -43,6 +45,15 @@ pub trait Cell: Send + Sync + 'static {
         &self,
         query: TaskHistoryQuery,
     ) -> BoxFuture<'_, Result<List<TaskView>, String>>;
+
+    /// The journal's first and last record; none while there is none.
+    fn reach(&self) -> BoxFuture<'_, Result<Option<(AsOf, AsOf)>, PastFault>>;
+
+    /// The record that a moment comes down to.
+    fn as_of(&self, moment: Moment) -> BoxFuture<'_, Result<AsOf, PastFault>>;
+
+    /// The fleet of a moment, folded from the journal.
+    fn past(&self, moment: Moment) -> BoxFuture<'_, Result<PastFleet, PastFault>>;
 
     /// Gives a command; answers with the journal's last sequence number once it is durable.
     fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>>;

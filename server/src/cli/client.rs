@@ -1,6 +1,8 @@
 //! A client of the public API. It knows how to ask and how to tell what went wrong; what is asked is the commands' matter.
 
+use jiff::Timestamp;
 use muster_schemas::api::{List, Problem};
+use muster_schemas::past::Moment;
 use reqwest::{Method, Url, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,6 +92,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    /// The moment that is asked about, and its time; none for now.
+    past: Option<(Moment, Timestamp)>,
 }
 
 impl Client {
@@ -116,7 +120,20 @@ impl Client {
             http: http.build()?,
             base,
             token,
+            past: None,
         })
+    }
+
+    /// The same, with all that it reads being as it was at `moment`, whose time is `at`.
+    #[must_use]
+    pub fn at(mut self, moment: Moment, at: Timestamp) -> Self {
+        self.past = Some((moment, at));
+        self
+    }
+
+    /// The time that ages count from: that of the moment which is asked about.
+    pub fn now(&self) -> Timestamp {
+        self.past.map_or_else(Timestamp::now, |(_, at)| at)
     }
 
     /// The address, without a slash at its end.
@@ -207,7 +224,9 @@ impl Client {
         path: &[&str],
         query: &Query,
     ) -> Result<T, ClientError> {
-        let url = self.address(&api(path), query);
+        let mut query = query.clone();
+        query.extend(self.past.map(|(moment, _)| ("at", moment.to_string())));
+        let url = self.address(&api(path), &query);
         let request = self.request(Method::GET, url).timeout(ANSWER_TIMEOUT);
         self.read(self.send(request).await?).await
     }

@@ -170,3 +170,46 @@ pub(super) fn fleet() -> Value {
         "stops_left": 9, "stops_per_minute": 10
     })
 }
+
+pub(super) fn diff() -> Value {
+    let counts = json!({"queued": 0, "assigned": 0, "starting": 0, "running": 2, "stopping": 0, "finished": 0});
+    let tally = |state: u64, moved: u64| json!({"appeared": 0, "gone": 0, "state": state, "moved": moved, "version": 1, "restarted": 1});
+    let then = |state: &str, host: Value, version: u64, attempt: u64| json!({"state": state, "host": host, "version": version, "attempt_number": attempt});
+    json!({
+        "from": {"seq": 1200, "at": "2026-11-22T09:00:00Z"}, "to": {"seq": 1234, "at": "2026-11-22T10:00:00Z"},
+        "revision_from": null, "revision_to": revision(),
+        "jobs": [
+            {
+                "job": "api", "presence": "gone", "version_from": 3, "version_to": null, "status_from": "running",
+                "status_to": null, "fields": [], "tasks_from": counts, "tasks_to": counts,
+                "tasks": {"appeared": 0, "gone": 2, "state": 0, "moved": 0, "version": 0, "restarted": 0}, "plans": []
+            },
+            {
+                "job": "web", "presence": "changed", "version_from": 1, "version_to": 2, "status_from": "running",
+                "status_to": "degraded", "tasks_from": counts, "tasks_to": counts, "tasks": tally(1, 1),
+                "plans": ["ab".repeat(32)],
+                "fields": [{"path": "service.capacity.desired", "from": 9, "to": 3}]
+            }
+        ],
+        "jobs_differ": 2,
+        "tasks": [
+            {"task": "api.0", "presence": "gone", "from": then("running", json!("alpha"), 3, 1), "to": null},
+            {
+                "task": "web.0", "presence": "changed", "from": then("running", json!("alpha"), 1, 1),
+                "to": then("queued", Value::Null, 2, 2)
+            }
+        ],
+        "tasks_differ": 1500,
+        "hosts": [{
+            "id": HOST, "name": "beta", "presence": "changed", "reachable_from": true, "reachable_to": false,
+            "ready_from": true, "ready_to": false
+        }],
+        "hosts_differ": 1,
+        "plans": [{
+            "plan": "ab".repeat(32), "revision": revision(), "by": "ada", "applied_at": "2026-11-22T09:30:00Z", "seq": 1210,
+            "jobs": ["web"]
+        }],
+        "acts": [with(event(1220, "web.0 is to stop, by ada: it looks stuck"), json!({"actor": "ada", "kind": "stop_ordered"}))],
+        "complete": false
+    })
+}

@@ -7,9 +7,11 @@
 //! could not be tried (wrong arguments, nothing answers, nothing may be written).
 
 pub mod agent;
+mod at;
 pub mod client;
 mod connection;
 mod describe;
+mod diff;
 mod env_file;
 mod events;
 pub mod failure;
@@ -17,6 +19,7 @@ pub mod failure;
 mod fixtures;
 mod get;
 mod logs;
+mod moment;
 mod orders;
 pub mod parent;
 mod plan;
@@ -72,6 +75,7 @@ enum Command {
     Get(get::GetArgs),
     /// Show all there is to know of one job, task, host or plan
     Describe(describe::DescribeArgs),
+    At(at::AtArgs),
     /// Print what a task's container wrote
     Logs(logs::LogsArgs),
     /// Stop one task's container; a service's task comes back with a new attempt
@@ -133,6 +137,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(&client()?, &screen).await,
         Command::Get(args) => get::run(args, &client()?, &screen).await,
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
+        Command::At(args) => at::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,
         Command::Plan(args) => Ok(plan::run(args, &client()?, &screen).await),

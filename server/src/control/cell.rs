@@ -2,7 +2,9 @@
 
 use super::commits;
 use super::handle::{CommandError, ControlHandle};
+use super::past::PastError;
 use super::preview::preview;
+use crate::api::past::{PastFault, PastFleet};
 use crate::api::state::{
     Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
     TaskHistoryQuery,
@@ -19,12 +21,22 @@ use muster_core::view::Serving;
 use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::Record;
 use muster_schemas::ids::{AttemptId, JobId};
+use muster_schemas::past::{AsOf, Moment};
 use muster_schemas::state::{Actor, Usage};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Log messages that wait for a reader of the API; behind it the hub has a bounded queue of its own.
 const LOG_MESSAGES: usize = 8;
+
+impl From<PastError> for PastFault {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::Refused(refusal) => PastFault::Refused(refusal),
+            PastError::Journal(error) => PastFault::Journal(error.to_string()),
+        }
+    }
+}
 
 /// A running cell.
 pub struct RunningCell {
@@ -104,6 +116,18 @@ impl Cell for RunningCell {
                 total: page.total,
             })
         })
+    }
+
+    fn reach(&self) -> BoxFuture<'_, Result<Option<(AsOf, AsOf)>, PastFault>> {
+        Box::pin(async move { Ok(self.control.past().reach().await?) })
+    }
+
+    fn as_of(&self, moment: Moment) -> BoxFuture<'_, Result<AsOf, PastFault>> {
+        Box::pin(async move { Ok(self.control.past().as_of(moment).await?) })
+    }
+
+    fn past(&self, moment: Moment) -> BoxFuture<'_, Result<PastFleet, PastFault>> {
+        Box::pin(async move { Ok(self.control.past().fleet(moment).await?) })
     }
 
     fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>> {

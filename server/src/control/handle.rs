@@ -1,5 +1,6 @@
 //! What the rest of the process holds of the control loop.
 
+use super::past::Past;
 use crate::journal::Journal;
 use jiff::Timestamp;
 use muster_core::assign::assignments;
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     pub(super) inputs: mpsc::Sender<Message>,
     pub(super) records: broadcast::Sender<Arc<Record>>,
     pub(super) journal: Journal,
+    pub(super) past: Past,
     pub(super) info: ServeInfo,
     pub(super) assignments: Mutex<BTreeMap<HostId, AssignmentsSender>>,
     pub(super) heard: Mutex<BTreeMap<HostId, Instant>>,
@@ -95,6 +97,7 @@ impl ControlHandle {
             fleet: RwLock::new(fleet),
             inputs,
             records: broadcast::Sender::new(WATCH_BUFFER),
+            past: Past::new(journal.clone()),
             journal,
             info,
             assignments: Mutex::default(),
@@ -162,6 +165,11 @@ impl ControlHandle {
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.shared.journal
+    }
+
+    /// The fleet as it was.
+    pub fn past(&self) -> &Past {
+        &self.shared.past
     }
 
     /// What is wrong with the journal, if the check of all of it found something.

@@ -10,6 +10,7 @@ mod cell;
 mod commits;
 mod deploys;
 mod handle;
+mod past;
 mod preview;
 mod process;
 mod revisions;
@@ -18,6 +19,7 @@ mod writer;
 
 pub use cell::RunningCell;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
+pub use past::{Past, PastError};
 pub use process::{ServeConfig, serve};
 pub use revisions::follow_repository;
 pub use verification::verify_journal;

@@ -14,6 +14,7 @@ mod error;
 mod head;
 mod history;
 mod lock;
+mod past;
 mod records;
 mod search;
 mod snapshots;
@@ -22,6 +23,7 @@ mod verify;
 
 pub use error::{Damage, JournalError};
 pub use history::{HistoryFilter, TaskPage};
+pub use past::Place;
 pub use search::EventFilter;
 pub use verify::Verified;
 
@@ -35,6 +37,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,7 +197,10 @@ impl Journal {
         };
         let mut tail = Vec::new();
         journal
-            .scan(seq, chain, tip.0, |record| tail.push(record))
+            .scan(seq, chain, tip.0, |record, _| {
+                tail.push(record);
+                ControlFlow::Continue(())
+            })
             .await?;
         journal.inner.end.lock().await.tip = Some(tip);
         journal.inner.head.note(tip.0, &tip.1);

@@ -8,20 +8,22 @@ use muster_schemas::event::Record;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 /// Attempts whose place is kept in memory, at some 200 bytes each. Those that report are the living ones; an older one is
 /// looked up in the file.
 const ATTEMPTS: usize = 50_000;
 
 impl Journal {
-    /// Reads the records after `seq` (whose hash is `hash`) up to `last`, checks each, and hands it over.
+    /// Reads the records after `seq` (whose hash is `hash`) up to `last`, checks each, and hands it over with the length of
+    /// its JSON, until that says to break off. Answers the place and hash of the last one that it handed over.
     pub(super) async fn scan(
         &self,
         mut seq: u64,
         mut hash: Hash,
         last: u64,
-        mut each: impl FnMut(Record),
-    ) -> Result<Hash, JournalError> {
+        mut each: impl FnMut(Record, usize) -> ControlFlow<()>,
+    ) -> Result<(u64, Hash), JournalError> {
         let mut rows = sqlx::query(
             "SELECT seq, at, epoch, kind, job, task, attempt, host, plan, body, hash
              FROM records WHERE seq > ? AND seq <= ? ORDER BY seq",
@@ -45,12 +47,14 @@ impl Journal {
             }
             let record = self.record(&row).await?;
             (seq, hash) = (row.seq, row.hash);
-            each(record);
+            if each(record, row.body.len()).is_break() {
+                return Ok((seq, hash));
+            }
         }
         if seq < last {
             return Err(self.damaged(seq + 1, Damage::Missing));
         }
-        Ok(hash)
+        Ok((seq, hash))
     }
 
     /// The record of a row.

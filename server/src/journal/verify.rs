@@ -1,7 +1,9 @@
 //! Checking all of the journal, from the first record on.
 
 use super::chain::GENESIS;
+use super::snapshots::Stored;
 use super::{Damage, Journal, JournalError};
+use std::ops::ControlFlow;
 
 /// Records are checked in stretches of this many, so that the check holds no long read open: SQLite cannot reuse the
 /// write-ahead log's space past a reader.
@@ -29,13 +31,17 @@ impl Journal {
         let (mut seq, mut hash) = (0, GENESIS);
         while seq < last {
             let stretch = last.min(seq + STRETCH);
-            hash = self.scan(seq, hash, stretch, |_| {}).await?;
-            seq = stretch;
+            (seq, hash) = self
+                .scan(seq, hash, stretch, |_, _| ControlFlow::Continue(()))
+                .await?;
         }
         let snapshots = self.snapshot_places().await?;
         for &seq in &snapshots {
-            let Some((_, chain)) = self.snapshot(seq).await? else {
-                return Err(self.damaged(seq, Damage::Snapshot));
+            let chain = match self.snapshot(seq).await? {
+                Stored::Good(_, chain) => chain,
+                Stored::Damaged => return Err(self.damaged(seq, Damage::Snapshot)),
+                // Newer ones have taken its place since they were listed.
+                Stored::Forgotten => continue,
             };
             if self.hash_at(seq).await? != Some(chain) {
                 let witness = "the snapshot".to_owned();

@@ -5,9 +5,11 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use muster::api::auth::Tokens;
 use muster::api::{
-    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
-    TaskHistoryQuery,
+    ApiState, Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PastFault,
+    PastFleet, PreviewFault, TaskHistoryQuery,
 };
+use muster::control::{Past, PastError};
+use muster::journal::Journal;
 use muster_core::decide::Command;
 use muster_core::describe::subjects_in;
 use muster_core::fleet::Fleet;
@@ -15,11 +17,13 @@ use muster_core::view::{Serving, plan_view};
 use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
+use muster_schemas::past::{AsOf, Moment};
 use muster_schemas::plan::{DocumentRef, JobAction, JobChange, Plan, Revision, Target};
 use muster_schemas::state::{Actor, AttemptStatus, Phase, Usage};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use tokio::sync::{broadcast, mpsc};
+use tempfile::TempDir;
+use tokio::sync::{OnceCell, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Small, so that watchers lag and have to go back to the journal.
@@ -37,6 +41,14 @@ pub struct MemoryCell {
     pub log: Mutex<Option<Vec<LogMessage>>>,
     pub asked_log: Mutex<Option<LogQuery>>,
     pub asked_events: Mutex<Option<EventQuery>>,
+    /// The same records on the disk, for questions about the past.
+    kept: OnceCell<Kept>,
+}
+
+struct Kept {
+    journal: Journal,
+    past: Past,
+    _home: TempDir,
 }
 
 impl MemoryCell {
@@ -54,6 +66,7 @@ impl MemoryCell {
             log: Mutex::default(),
             asked_log: Mutex::default(),
             asked_events: Mutex::default(),
+            kept: OnceCell::new(),
         });
         cell.say(Event::LeadershipTaken {
             cell: CellName::from("test"),
@@ -158,14 +171,42 @@ impl MemoryCell {
         (cell, attempt)
     }
 
+    /// The past as a real journal on the disk tells it.
+    pub async fn past(&self) -> Past {
+        let open = async || {
+            let home = tempfile::tempdir().expect("a folder");
+            let opened = Journal::open(&home.path().join("journal.db")).await;
+            let journal = opened.expect("a new journal").journal;
+            let past = Past::new(journal.clone());
+            Kept {
+                journal,
+                past,
+                _home: home,
+            }
+        };
+        let kept = self.kept.get_or_init(open).await;
+        let last = kept.journal.last_seq().await.expect("it is read");
+        let new: Vec<Record> = {
+            let journal = self.journal.read().expect("the journal");
+            journal[last as usize..].to_vec()
+        };
+        kept.journal.append(&new).await.expect("it appends");
+        kept.past.clone()
+    }
+
     /// Appends, applies, then tells, as the control loop does.
     pub fn say(&self, event: Event) {
+        self.say_by(Actor::Automation("control".to_owned()), event);
+    }
+
+    /// The same in somebody's name.
+    pub fn say_by(&self, actor: Actor, event: Event) {
         let mut journal = self.journal.write().expect("the journal");
         let record = Record {
             seq: journal.len() as u64 + 1,
             at: Timestamp::now(),
             epoch: 1,
-            actor: Actor::Automation("control".to_owned()),
+            actor,
             event,
         };
         journal.push(record.clone());
@@ -182,6 +223,10 @@ impl MemoryCell {
             CancellationToken::new(),
         )
     }
+}
+
+fn fault(error: PastError) -> PastFault {
+    error.into()
 }
 
 impl Cell for MemoryCell {
@@ -293,6 +338,18 @@ impl Cell for MemoryCell {
             })
         }
         .boxed()
+    }
+
+    fn reach(&self) -> BoxFuture<'_, Result<Option<(AsOf, AsOf)>, PastFault>> {
+        async move { self.past().await.reach().await.map_err(fault) }.boxed()
+    }
+
+    fn as_of(&self, moment: Moment) -> BoxFuture<'_, Result<AsOf, PastFault>> {
+        async move { self.past().await.as_of(moment).await.map_err(fault) }.boxed()
+    }
+
+    fn past(&self, moment: Moment) -> BoxFuture<'_, Result<PastFleet, PastFault>> {
+        async move { self.past().await.fleet(moment).await.map_err(fault) }.boxed()
     }
 
     fn command(&self, command: Command, actor: Actor) -> BoxFuture<'_, Result<u64, CommandFault>> {

@@ -4,6 +4,7 @@ mod cell;
 mod commands;
 mod http;
 mod logs;
+mod past;
 mod routes;
 mod sessions;
 mod watch;

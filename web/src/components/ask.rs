@@ -4,6 +4,7 @@ use crate::api::{self, Trouble};
 use crate::components::shape::shape;
 use crate::components::text;
 use crate::format;
+use crate::past::past;
 use crate::tone::Shape;
 use leptos::prelude::*;
 use muster_schemas::api::CommandAnswer;
@@ -32,6 +33,7 @@ pub fn ask(question: Ask) -> AnyView {
         body,
         primary,
     } = question;
+    let past = past();
     let name = word.split(' ').next().unwrap_or(word).to_lowercase();
     let field = format!("why-{name}");
     let open = RwSignal::new(false);
@@ -69,7 +71,8 @@ pub fn ask(question: Ask) -> AnyView {
     let class = if primary { "button primary" } else { "button" };
     let (label, test, form_test) = (field.clone(), name.clone(), name);
     view! {
-        <div class="ask" class:open=open>
+        // Who looks at the past must not act on the present by it.
+        <div class="ask" class:open=open hidden=move || !past.is_now()>
             <button
                 type="button"
                 class=class

@@ -2,6 +2,7 @@
 
 use crate::address::Filters;
 use crate::components::shape::{icon, icons};
+use crate::past::{Past, past};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
@@ -19,6 +20,7 @@ pub struct InAddress {
     /// What they are.
     pub now: Memo<Filters>,
     path: Memo<String>,
+    past: Past,
     go: StoredValue<Go, LocalStorage>,
 }
 
@@ -49,6 +51,7 @@ pub fn in_address() -> InAddress {
     InAddress {
         now,
         path: location.pathname,
+        past: past(),
         go: StoredValue::new_local(Box::new(move |to| navigate(to, options.clone()))),
     }
 }
@@ -56,7 +59,7 @@ pub fn in_address() -> InAddress {
 impl InAddress {
     /// Shows the list with other filters.
     pub fn set(self, filters: &Filters) {
-        let address = filters.on(&self.path.get_untracked());
+        let address = self.past.along(&filters.on(&self.path.get_untracked()));
         self.go.with_value(|go| go(&address));
     }
 }

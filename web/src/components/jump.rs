@@ -3,6 +3,7 @@
 use crate::address::{self, Filters};
 use crate::api;
 use crate::components::shape::{icon, icons, state};
+use crate::past::{Past, past};
 use crate::tone::{self, Look};
 use leptos::html::Input;
 use leptos::prelude::*;
@@ -43,8 +44,8 @@ fn pages(query: &str) -> Vec<Place> {
         .collect()
 }
 
-async fn find(query: String) -> Vec<Place> {
-    let on = |path: &str| Filters::default().with("q", &query).on(path);
+async fn find(query: String, past: Past) -> Vec<Place> {
+    let on = |path: &str| past.along(&Filters::default().with("q", &query).on(path));
     let mut places = pages(&query);
     // The job of that very name comes first, however many others are only found by their image or owner.
     let named = Filters::default().with("job", &query).on("/jobs");
@@ -105,6 +106,7 @@ pub fn field() -> AnyView {
     let asked = StoredValue::new(0_u64);
     let input = NodeRef::<Input>::new();
     let navigate = use_navigate();
+    let past = past();
 
     let look = move || {
         let number = asked.get_value() + 1;
@@ -119,7 +121,7 @@ pub fn field() -> AnyView {
                     let found = if text.is_empty() {
                         pages("")
                     } else {
-                        find(text).await
+                        find(text, past).await
                     };
                     // A slow answer to what was typed before is not shown.
                     if asked.get_value() == number {
@@ -141,7 +143,10 @@ pub fn field() -> AnyView {
         }
     };
     let go = StoredValue::new_local(move |address: &str| {
-        navigate(address, leptos_router::NavigateOptions::default());
+        navigate(
+            &past.along(address),
+            leptos_router::NavigateOptions::default(),
+        );
         leave();
     });
     let key = move |event: leptos::ev::KeyboardEvent| {

@@ -19,3 +19,4 @@ pub mod shell;
 pub mod spark;
 pub mod task_table;
 pub mod text;
+pub mod time;

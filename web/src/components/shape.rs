@@ -80,6 +80,9 @@ pub mod icons {
     pub const DARK: &str = "M13.5 9.6A5.8 5.8 0 0 1 6.4 2.5a5.8 5.8 0 1 0 7.1 7.1z";
     /// A screen: as the system says.
     pub const SYSTEM: &str = "M1.5 2.5h13v8.5h-13zM5.5 14h5M8 11v3";
+    /// A clock.
+    pub const TIME: &str =
+        "M8 1.75a6.25 6.25 0 1 0 0 12.5a6.25 6.25 0 0 0 0-12.5zM8 4.5V8l2.5 1.75";
     /// A bell.
     pub const ALERTS: &str =
         "M3.5 11.5c1-1 1-2 1-4.5a3.5 3.5 0 0 1 7 0c0 2.5 0 3.5 1 4.5zM6.5 13.5a1.6 1.6 0 0 0 3 0";

@@ -2,8 +2,9 @@
 
 use crate::components::panels::{self, Panel};
 use crate::components::shape::{icon, icons, shape};
-use crate::components::{jump, text};
+use crate::components::{jump, text, time};
 use crate::live::{Link, live};
+use crate::past::past;
 use crate::query::Query;
 use crate::session::Who;
 use crate::theme::Theme;
@@ -72,7 +73,12 @@ pub fn rail() -> AnyView {
 }
 
 /// The bar at the top.
-pub fn top_bar(fleet: Query<FleetView>, panel: RwSignal<Panel>, theme: RwSignal<Theme>) -> AnyView {
+pub fn top_bar(
+    fleet: Query<FleetView>,
+    panel: RwSignal<Panel>,
+    theme: RwSignal<Theme>,
+    choosing: RwSignal<bool>,
+) -> AnyView {
     let toggle =
         move |which| panel.update(|now| *now = if *now == which { Panel::Closed } else { which });
     let alerts = move || {
@@ -90,6 +96,7 @@ pub fn top_bar(fleet: Query<FleetView>, panel: RwSignal<Panel>, theme: RwSignal<
             {jump::field()}
             <div class="top-right">
                 {link_word()}
+                {time::button(choosing)}
                 <button
                     type="button"
                     class="button plain"
@@ -207,10 +214,12 @@ fn cell(fleet: Option<&FleetView>) -> AnyView {
 
 fn link_word() -> AnyView {
     let link = live().link;
+    let past = past();
     view! {
-        <span class="link-word" data-test-connection=move || link_name(link.get())>
+        <span class="link-word" data-test-connection=move || if past.is_now() { link_name(link.get()) } else { "past" }>
             {move || {
                 let (tone, mark, word) = match link.get() {
+                    Link::Connecting | Link::Live if !past.is_now() => ("quiet", Shape::Square, "paused"),
                     Link::Connecting => ("busy", Shape::Ring, "connecting"),
                     Link::Live => ("good", Shape::Disc, "live"),
                     Link::Lost { .. } => ("wait", Shape::Warning, "lost"),

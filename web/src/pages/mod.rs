@@ -1,5 +1,6 @@
 //! One page to an address.
 
+pub mod diff;
 pub mod events;
 pub mod host;
 pub mod hosts;

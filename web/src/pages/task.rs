@@ -5,6 +5,7 @@ use crate::components::answer::{list_skeleton, not_fresh, notice, page_skeleton,
 use crate::components::shape::state;
 use crate::components::{attempts, events, logs, spark, text};
 use crate::pages::instance;
+use crate::past::past;
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape};
 use crate::{clock, format};
@@ -19,6 +20,7 @@ const MOMENTS: usize = 50;
 
 /// The page.
 pub fn page() -> AnyView {
+    let past = past();
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("task").unwrap_or_default()));
     text::page_title(move || id.get());
@@ -51,8 +53,11 @@ pub fn page() -> AnyView {
                 {move || task.with(blocked)}
                 <div class="columns">
                     <div class="column">
-                        {usage(id)}
-                        {logs::panel(id.into(), current, all)}
+                        // Both are of the container that runs now.
+                        {move || past.is_now().then(|| view! {
+                            {usage(id)}
+                            {logs::panel(id.into(), current, all)}
+                        })}
                         <section class="panel" data-test-attempts>
                             <div class="panel-head"><h2>"Attempts"</h2></div>
                             {move || task.with(|task| attempts::table(&task.attempts))}

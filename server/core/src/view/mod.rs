@@ -5,6 +5,7 @@
 
 mod alert;
 mod deploy;
+mod diff;
 mod disruption;
 mod event;
 mod filter;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
 pub use deploy::deploy_view;
+pub use diff::{ACTS, diff};
 pub use event::event_view;
 pub use filter::{HostFilter, JobFilter, PlanFilter, TaskFilter};
 pub use fleet::{Serving, fleet_view, task_counts};

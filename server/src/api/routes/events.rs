@@ -1,13 +1,13 @@
 //! Events.
 
-use super::Refused;
+use super::{PastRefused, Refused};
+use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::Query;
 use crate::api::state::{ApiState, EventQuery};
-use axum::Json;
 use axum::extract::State;
 use muster_core::view::event_view;
-use muster_schemas::api::{EventView, List, Problem};
+use muster_schemas::api::{EventView, List};
 use muster_schemas::ids::TaskId;
 
 /// What happened, newest first.
@@ -25,17 +25,18 @@ use muster_schemas::ids::TaskId;
         ("attempt" = Option<String>, Query, description = "About this attempt"),
         ("host" = Option<String>, Query, description = "About this host (id or name), or an attempt on it"),
         ("plan" = Option<String>, Query, description = "About this plan"),
+        ("at" = Option<String>, Query, description = "Only what had happened by this time (RFC 3339) or record (its number)"),
     ),
     responses(
         (status = 200, description = "A page of events", body = List<EventView>),
         Refused,
-        (status = 503, description = "The journal does not answer", body = Problem),
+        PastRefused,
     ),
 )]
 pub async fn list_events(
     State(state): State<ApiState>,
     mut query: Query,
-) -> Result<Json<List<EventView>>, Failure> {
+) -> Result<Dated<List<EventView>>, Failure> {
     let page = query.page()?;
     let asked_after: Option<u64> = query.read("after", "a sequence number")?;
     let asked_before: Option<u64> = query.read("before", "a sequence number")?;
@@ -48,11 +49,23 @@ pub async fn list_events(
         plan: query.one("plan")?,
         ..EventQuery::default()
     };
+    let moment = query.moment()?;
     query.finish()?;
     let is_whole = asked == EventQuery::default();
     asked.host = asked.host.map(|host| host_id(&state, host));
     asked.after = asked_after;
     asked.before = asked_before;
+    let as_of = match moment {
+        None => None,
+        Some(moment) => {
+            state.has_come(moment)?;
+            Some(state.cell.as_of(moment).await?)
+        }
+    };
+    if let Some(as_of) = as_of {
+        let end = as_of.seq + 1;
+        asked.before = Some(asked.before.map_or(end, |before| before.min(end)));
+    }
     asked.newest_first = asked_after.is_none();
     // One more than the page tells whether there is another.
     asked.limit = u32::try_from(page.limit + 1).unwrap_or(u32::MAX);
@@ -92,11 +105,12 @@ pub async fn list_events(
         name_what_was_asked(view, &asked);
     }
     let total = if is_whole && asked_after.is_none() && asked_before.is_none() {
-        seq
+        as_of.map_or(seq, |as_of| as_of.seq)
     } else {
         u64::try_from(items.len()).unwrap_or(u64::MAX)
     };
-    Ok(Json(List { items, next, total }))
+    let body = List { items, next, total };
+    Ok(Dated { as_of, body })
 }
 
 /// The journal knows hosts by id; people know them by name.

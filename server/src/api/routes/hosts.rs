@@ -1,10 +1,10 @@
 //! Hosts.
 
-use super::{Id, Refused};
+use super::{Id, PastRefused, Refused};
+use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
 use crate::api::state::ApiState;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use muster_core::fleet::{Fleet, Host};
@@ -25,13 +25,14 @@ use muster_schemas::ids::HostId;
         ("reachable" = Option<Vec<bool>>, Query, description = "Whether the agent is connected"),
         ("ready" = Option<Vec<bool>>, Query, description = "Whether it can take tasks"),
         ("label" = Option<Vec<String>>, Query, description = "Labels, as `key=value`"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
     ),
-    responses((status = 200, description = "A page of hosts", body = List<HostView>), Refused),
+    responses((status = 200, description = "A page of hosts", body = List<HostView>), Refused, PastRefused),
 )]
 pub async fn list_hosts(
     State(state): State<ApiState>,
     mut query: Query,
-) -> Result<Json<List<HostView>>, Failure> {
+) -> Result<Dated<List<HostView>>, Failure> {
     let page = query.page()?;
     let filter = HostFilter {
         q: query.one("q")?,
@@ -41,10 +42,11 @@ pub async fn list_hosts(
         ready: query.flags("ready")?,
         label: query.labels()?,
     };
+    let moment = query.moment()?;
     query.finish()?;
-    let now = state.now();
-    Ok(Json(with_cursor(
-        state.read(|fleet| hosts(fleet, &filter, &page, now)),
+    let scene = state.scene(moment).await?;
+    Ok(scene.answer(with_cursor(
+        scene.look(|fleet, now| hosts(fleet, &filter, &page, now)),
     )))
 }
 
@@ -52,21 +54,27 @@ pub async fn list_hosts(
 #[utoipa::path(
     get, path = "/api/v1/hosts/{host}", tag = "hosts", operation_id = "host",
     description = "A host, by its id or its name.",
-    params(("host" = String, Path, description = "The host's id, or its name")),
+    params(
+        ("host" = String, Path, description = "The host's id, or its name"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
+    ),
     responses(
         (status = 200, description = "The host", body = HostView),
         Refused,
+        PastRefused,
         (status = 404, description = "There is no such host", body = Problem),
     ),
 )]
 pub async fn get_host(
     State(state): State<ApiState>,
     Id(id): Id,
-    query: Query,
-) -> Result<Json<HostView>, Failure> {
+    mut query: Query,
+) -> Result<Dated<HostView>, Failure> {
+    let moment = query.moment()?;
     query.finish()?;
-    let now = state.now();
-    state.read(|fleet| Ok(Json(host_view(fleet, known_host(fleet, &id)?, now))))
+    let scene = state.scene(moment).await?;
+    let host = scene.look(|fleet, now| Ok(host_view(fleet, known_host(fleet, &id)?, now)));
+    host.map(|host| scene.answer(host))
 }
 
 /// The one host with an id or a name: what changes something must not guess which of several is meant.

@@ -1,10 +1,10 @@
 //! Jobs.
 
-use super::{Id, Refused};
+use super::{Id, PastRefused, Refused};
+use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
 use crate::api::state::ApiState;
-use axum::Json;
 use axum::extract::State;
 use muster_core::view::{JobFilter, job_detail, jobs};
 use muster_schemas::api::{JobDetail, JobView, List, Problem};
@@ -27,13 +27,14 @@ use muster_schemas::ids::JobId;
         ("capacity_group" = Option<Vec<String>>, Query, description = "Capacity groups"),
         ("label" = Option<Vec<String>>, Query, description = "Labels, as `key=value`"),
         ("declared" = Option<Vec<bool>>, Query, description = "Whether a document asks for it"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
     ),
-    responses((status = 200, description = "A page of jobs", body = List<JobView>), Refused),
+    responses((status = 200, description = "A page of jobs", body = List<JobView>), Refused, PastRefused),
 )]
 pub async fn list_jobs(
     State(state): State<ApiState>,
     mut query: Query,
-) -> Result<Json<List<JobView>>, Failure> {
+) -> Result<Dated<List<JobView>>, Failure> {
     let page = query.page()?;
     let filter = JobFilter {
         q: query.one("q")?,
@@ -44,10 +45,11 @@ pub async fn list_jobs(
         declared: query.flags("declared")?,
         ..spec_filter(&mut query)?
     };
+    let moment = query.moment()?;
     query.finish()?;
-    let now = state.now();
-    Ok(Json(with_cursor(
-        state.read(|fleet| jobs(fleet, &filter, &page, now)),
+    let scene = state.scene(moment).await?;
+    Ok(scene.answer(with_cursor(
+        scene.look(|fleet, now| jobs(fleet, &filter, &page, now)),
     )))
 }
 
@@ -69,24 +71,29 @@ pub(super) fn spec_filter(query: &mut Query) -> Result<JobFilter, Failure> {
 #[utoipa::path(
     get, path = "/api/v1/jobs/{job}", tag = "jobs", operation_id = "job",
     description = "A job with its spec, its rollout and its latest changes.",
-    params(("job" = String, Path, description = "The job")),
+    params(
+        ("job" = String, Path, description = "The job"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
+    ),
     responses(
         (status = 200, description = "The job", body = JobDetail),
         Refused,
+        PastRefused,
         (status = 404, description = "There is no such job", body = Problem),
     ),
 )]
 pub async fn get_job(
     State(state): State<ApiState>,
     Id(id): Id,
-    query: Query,
-) -> Result<Json<JobDetail>, Failure> {
+    mut query: Query,
+) -> Result<Dated<JobDetail>, Failure> {
+    let moment = query.moment()?;
     query.finish()?;
-    let now = state.now();
+    let scene = state.scene(moment).await?;
     let job = JobId::from(id);
-    state
-        .read(|fleet| fleet.jobs.get(&job).map(|job| job_detail(fleet, job, now)))
-        .map(Json)
+    scene
+        .look(|fleet, now| fleet.jobs.get(&job).map(|job| job_detail(fleet, job, now)))
+        .map(|job| scene.answer(job))
         .ok_or_else(|| {
             Failure::not_found(
                 format!("there is no job `{job}` in the fleet"),

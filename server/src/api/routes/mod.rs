@@ -6,6 +6,7 @@ pub mod events;
 pub mod fleet;
 pub mod hosts;
 pub mod jobs;
+pub mod past;
 pub mod plans;
 pub mod session;
 pub mod tasks;
@@ -29,6 +30,23 @@ pub enum Refused {
     /// A token is required.
     #[response(status = 401)]
     Unauthorized(#[to_schema] Problem),
+}
+
+/// What every route that takes `at` may answer.
+#[derive(utoipa::IntoResponses)]
+pub enum PastRefused {
+    /// There is no such record yet.
+    #[response(status = 409)]
+    AfterJournal(#[to_schema] Problem),
+    /// The journal begins later; the message says when.
+    #[response(status = 410)]
+    BeforeJournal(#[to_schema] Problem),
+    /// Too many questions about the past wait already.
+    #[response(status = 429)]
+    TooMany(#[to_schema] Problem),
+    /// The journal does not answer, or its records take longer to fold: ask again, and it goes on from there.
+    #[response(status = 503)]
+    Unavailable(#[to_schema] Problem),
 }
 
 /// The id in an address.

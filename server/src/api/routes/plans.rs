@@ -1,7 +1,8 @@
 //! Plans.
 
-use super::{Id, JsonBody, Refused};
+use super::{Id, JsonBody, PastRefused, Refused};
 use crate::api::auth::Caller;
+use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
 use crate::api::state::{ApiState, EventQuery};
@@ -24,22 +25,25 @@ use muster_schemas::ids::PlanId;
         ("q" = Option<String>, Query, description = "Part of the id, or of the revision's commit, author or subject"),
         ("state" = Option<Vec<String>>, Query, description = "`applied`, `held`, `refused`, `superseded`"),
         ("job" = Option<Vec<String>>, Query, description = "Jobs of which it changes at least one"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
     ),
-    responses((status = 200, description = "A page of plans", body = List<PlanView>), Refused),
+    responses((status = 200, description = "A page of plans", body = List<PlanView>), Refused, PastRefused),
 )]
 pub async fn list_plans(
     State(state): State<ApiState>,
     mut query: Query,
-) -> Result<Json<List<PlanView>>, Failure> {
+) -> Result<Dated<List<PlanView>>, Failure> {
     let page = query.page()?;
     let filter = PlanFilter {
         q: query.one("q")?,
         state: query.words("state", "applied, held, refused, superseded")?,
         job: query.all("job"),
     };
+    let moment = query.moment()?;
     query.finish()?;
-    Ok(Json(with_cursor(
-        state.read(|fleet| plans(fleet, &filter, &page)),
+    let scene = state.scene(moment).await?;
+    Ok(scene.answer(with_cursor(
+        scene.look(|fleet, _| plans(fleet, &filter, &page)),
     )))
 }
 
@@ -47,24 +51,29 @@ pub async fn list_plans(
 #[utoipa::path(
     get, path = "/api/v1/plans/{plan}", tag = "plans", operation_id = "plan",
     description = "A plan, however old.",
-    params(("plan" = String, Path, description = "The plan's id")),
+    params(
+        ("plan" = String, Path, description = "The plan's id"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
+    ),
     responses(
         (status = 200, description = "The plan", body = PlanView),
         Refused,
+        PastRefused,
         (status = 404, description = "There is no such plan", body = Problem),
-        (status = 503, description = "The journal does not answer", body = Problem),
     ),
 )]
 pub async fn get_plan(
     State(state): State<ApiState>,
     Id(id): Id,
-    query: Query,
-) -> Result<Json<PlanView>, Failure> {
+    mut query: Query,
+) -> Result<Dated<PlanView>, Failure> {
+    let moment = query.moment()?;
     query.finish()?;
+    let scene = state.scene(moment).await?;
     let id = PlanId::from(id);
-    let known = state.read(|fleet| fleet.plan(&id).map(|entry| plan_view(fleet, entry)));
+    let known = scene.look(|fleet, _| fleet.plan(&id).map(|entry| plan_view(fleet, entry)));
     if let Some(view) = known {
-        return Ok(Json(view));
+        return Ok(scene.answer(view));
     }
     let records = state
         .cell
@@ -80,6 +89,7 @@ pub async fn get_plan(
             ]
             .map(str::to_owned)
             .to_vec(),
+            before: scene.before(),
             newest_first: true,
             // The latest of them: a plan with the same content can be made again.
             limit: 100,
@@ -87,8 +97,9 @@ pub async fn get_plan(
         })
         .await
         .map_err(Failure::journal)?;
-    let required = state.read(|fleet| policy(fleet).approvals.required);
-    from_journal(&records, required).map(Json).ok_or_else(|| {
+    let required = scene.look(|fleet, _| policy(fleet).approvals.required);
+    let plan = from_journal(&records, required).map(|plan| scene.answer(plan));
+    plan.ok_or_else(|| {
         Failure::not_found(
             format!("there is no plan `{id}`"),
             "GET /api/v1/plans lists the latest",

@@ -1,7 +1,8 @@
 //! Tasks.
 
 use super::jobs::spec_filter;
-use super::{Id, Refused, no_task, task_id};
+use super::{Id, PastRefused, Refused, no_task, task_id};
+use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
 use crate::api::state::{ApiState, TaskHistoryQuery};
@@ -31,6 +32,7 @@ use muster_schemas::state::Outcome;
         ("owner" = Option<Vec<String>>, Query, description = "Owners"),
         ("capacity_group" = Option<Vec<String>>, Query, description = "Capacity groups"),
         ("label" = Option<Vec<String>>, Query, description = "Labels, as `key=value`"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
         ("archived" = Option<bool>, Query, description = "Whether to list history rather than the fleet; default false"),
         ("task" = Option<String>, Query, description = "Only with `archived`: the task's id"),
         ("outcome" = Option<Vec<String>>, Query, description = "Only with `archived`: `succeeded`, `failed`, `stopped`, `lost`"),
@@ -38,13 +40,13 @@ use muster_schemas::state::Outcome;
     responses(
         (status = 200, description = "A page of tasks", body = List<TaskView>),
         Refused,
-        (status = 503, description = "The journal does not answer", body = Problem),
+        PastRefused,
     ),
 )]
 pub async fn list_tasks(
     State(state): State<ApiState>,
     mut query: Query,
-) -> Result<Json<List<TaskView>>, Failure> {
+) -> Result<Dated<List<TaskView>>, Failure> {
     if query.read("archived", "true or false")?.unwrap_or(false) {
         return history(&state, query).await;
     }
@@ -61,14 +63,15 @@ pub async fn list_tasks(
         crash_loop: query.flags("crash_loop")?,
         job: spec_filter(&mut query)?,
     };
+    let moment = query.moment()?;
     query.finish()?;
-    let now = state.now();
-    Ok(Json(with_cursor(
-        state.read(|fleet| tasks(fleet, &filter, &page, now)),
+    let scene = state.scene(moment).await?;
+    Ok(scene.answer(with_cursor(
+        scene.look(|fleet, now| tasks(fleet, &filter, &page, now)),
     )))
 }
 
-async fn history(state: &ApiState, mut query: Query) -> Result<Json<List<TaskView>>, Failure> {
+async fn history(state: &ApiState, mut query: Query) -> Result<Dated<List<TaskView>>, Failure> {
     let outcomes: Vec<Outcome> = query.words("outcome", "succeeded, failed, stopped, lost")?;
     let asked = TaskHistoryQuery {
         job: query.one("job")?,
@@ -86,7 +89,7 @@ async fn history(state: &ApiState, mut query: Query) -> Result<Json<List<TaskVie
         .cell
         .finished_tasks(asked)
         .await
-        .map(Json)
+        .map(|body| Dated { as_of: None, body })
         .map_err(Failure::journal)
 }
 
@@ -94,28 +97,33 @@ async fn history(state: &ApiState, mut query: Query) -> Result<Json<List<TaskVie
 #[utoipa::path(
     get, path = "/api/v1/tasks/{task}", tag = "tasks", operation_id = "task",
     description = "A task with its attempts, what is in force on its container, why no host takes it, and how long each step to healthy took.",
-    params(("task" = String, Path, description = "The task, such as `web.0`")),
+    params(
+        ("task" = String, Path, description = "The task, such as `web.0`"),
+        ("at" = Option<String>, Query, description = "The fleet as it was at this time (RFC 3339) or after this record (its number); now where it is left out. The headers `muster-as-of-seq` and `muster-as-of` say which record and time the answer is of"),
+    ),
     responses(
         (status = 200, description = "The task", body = TaskDetail),
         Refused,
+        PastRefused,
         (status = 404, description = "There is no such task", body = Problem),
     ),
 )]
 pub async fn get_task(
     State(state): State<ApiState>,
     Id(id): Id,
-    query: Query,
-) -> Result<Json<TaskDetail>, Failure> {
+    mut query: Query,
+) -> Result<Dated<TaskDetail>, Failure> {
+    let moment = query.moment()?;
     query.finish()?;
     let id = task_id(&id)?;
-    let now = state.now();
-    state
-        .read(|fleet| {
+    let scene = state.scene(moment).await?;
+    scene
+        .look(|fleet, now| {
             let job = fleet.jobs.get(&id.job)?;
             let task = job.tasks.get(&id.index)?;
             Some(task_detail(fleet, job, task, now))
         })
-        .map(Json)
+        .map(|task| scene.answer(task))
         .ok_or_else(|| no_task(&id))
 }
 

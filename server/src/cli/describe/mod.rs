@@ -13,7 +13,6 @@ use crate::cli::client::{Client, Query};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Screen, print, print_json};
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use muster_schemas::api::EventView;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -58,7 +57,7 @@ pub(super) async fn run(
     client: &Client,
     screen: &Screen,
 ) -> anyhow::Result<ExitCode> {
-    let now = Timestamp::now();
+    let now = client.now();
     let none = Query::new();
     let text = match args.what {
         What::Job { name } => {

@@ -1,11 +1,11 @@
 //! `muster get`: lists, filtered by the API, as tables or JSON.
 
 use crate::cli::client::{Client, Listed, Query};
+use crate::cli::failure::Failure;
 use crate::cli::screen::{Screen, print, print_json};
 use crate::cli::table::Table;
 use crate::cli::{events, rows};
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -198,12 +198,36 @@ impl Filters {
     }
 }
 
+impl GetArgs {
+    /// Refuses what shows the present alone, for a list of the past.
+    pub(super) fn refuse_what_is_now(&self) -> Result<(), Failure> {
+        let (watch, archived) = match &self.what {
+            What::Tasks(filter) => (filter.watch, filter.archived),
+            What::Events(filter) => (filter.watch, false),
+            What::Jobs(_) | What::Hosts(_) | What::Plans(_) => (false, false),
+        };
+        if watch {
+            return Err(Failure::untried(
+                "the past does not change: there is nothing to --watch",
+                "Leave `--watch` out, or `at` with its time.",
+            ));
+        }
+        if archived {
+            return Err(Failure::untried(
+                "--archived lists history by itself, and takes no time",
+                "Leave `--archived` out for the tasks that the fleet had then, or `at` with its time.",
+            ));
+        }
+        Ok(())
+    }
+}
+
 pub(super) async fn run(
     args: GetArgs,
     client: &Client,
     screen: &Screen,
 ) -> anyhow::Result<ExitCode> {
-    let now = Timestamp::now();
+    let now = client.now();
     let wide = screen.is_wide();
     match args.what {
         What::Jobs(filter) => {
