@@ -107,6 +107,11 @@ pub fn plan(id: &str) -> String {
     format!("/plans/{}", escape(id))
 }
 
+/// The console's page of a deploy.
+pub fn deploy(id: &str) -> String {
+    format!("/deploys/{}", escape(id))
+}
+
 /// Takes the token out of an address's fragment: `#token=…`, alone or among other pairs.
 pub fn token(fragment: &str) -> Option<String> {
     fragment

@@ -1,5 +1,7 @@
 //! One page to an address.
 
+pub mod deploy;
+pub mod deploys;
 pub mod events;
 pub mod host;
 pub mod hosts;
