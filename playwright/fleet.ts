@@ -167,6 +167,16 @@ export async function api<T>(to: string): Promise<T> {
   return (await response.json()) as T;
 }
 
+/** Sends something to the API, as a pipeline does. */
+export async function send(to: string, body: unknown): Promise<void> {
+  const response = await fetch(`${url}/api/v1${to}`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${to}: ${response.status} ${await response.text()}`);
+}
+
 /** The running containers of a job by their task, as Docker says. */
 export async function containers(job: string): Promise<Map<string, string>> {
   const { stdout } = await run('docker', [

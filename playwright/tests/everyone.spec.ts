@@ -14,7 +14,7 @@ async function pages(): Promise<string[]> {
   const plan = (await api<{ items: { id: string }[] }>('/plans')).items.at(-1)!.id;
   return [
     '/jobs', '/jobs/web', '/jobs/web?tab=history', '/jobs/web?tab=spec', '/jobs/web?tab=events', '/jobs/crash',
-    '/tasks', '/tasks/web.0', '/tasks/crash.0', '/hosts', `/hosts/${host}`, '/plans', `/plans/${plan}`, '/events', '/nowhere',
+    '/tasks', '/tasks/web.0', '/tasks/crash.0', '/hosts', `/hosts/${host}`, '/plans', `/plans/${plan}`, '/deploys', '/events', '/nowhere',
   ];
 }
 

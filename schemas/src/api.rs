@@ -68,6 +68,8 @@ api! {
         pub held_plan: Option<String>,
         /// What is frozen.
         pub freezes: Vec<FreezeView>,
+        /// Why it is not the time for plans now; null where they may go ahead by themselves.
+        pub out_of_time: Option<OutOfTimeView>,
         /// Whether the cell was taken down by a person.
         pub down: bool,
         /// What needs somebody's eye, worst first.
@@ -587,6 +589,18 @@ api! {
 }
 
 api! {
+    /// The policy's windows are against plans now.
+    pub struct OutOfTimeView {
+        /// The `deny` window that is open; null where there are `allow` windows and none of them is.
+        pub window: Option<String>,
+        /// When plans may go ahead by themselves again, if that is within the next days.
+        pub until: Option<Timestamp>,
+        /// The same in a sentence.
+        pub message: String,
+    }
+}
+
+api! {
     /// A freeze that is asked for.
     pub struct FreezeRequest {
         /// What.
@@ -654,6 +668,16 @@ api! {
         pub commit: Option<String>,
         /// The commit that took it back.
         pub taken_back: Option<String>,
+        /// The image that it asks for.
+        pub image: Option<String>,
+        /// How many tasks it asks for.
+        pub desired: Option<u32>,
+        /// The environment variables that it sets.
+        pub env: BTreeMap<String, String>,
+        /// For a batch job: the text that makes it run again.
+        pub run: Option<String>,
+        /// Why it was asked for.
+        pub reason: String,
         /// The pipeline's execution.
         pub execution: String,
         /// Who asked for it.

@@ -8,4 +8,5 @@ pub mod git;
 pub mod hosts;
 pub mod images;
 pub mod journal;
+pub mod local;
 pub mod runtime;

@@ -116,6 +116,8 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
                     <Route path=path!("/hosts/:host") view=pages::host::page />
                     <Route path=path!("/plans") view=pages::plans::page />
                     <Route path=path!("/plans/:plan") view=pages::plan::page />
+                    <Route path=path!("/deploys") view=pages::deploys::page />
+                    <Route path=path!("/deploys/:deploy") view=pages::deploy::page />
                     <Route path=path!("/events") view=pages::events::page />
                     <Route path=path!("/diff") view=pages::diff::page />
                 </Routes>

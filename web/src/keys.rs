@@ -34,6 +34,7 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
             "t" => "/tasks",
             "h" => "/hosts",
             "p" => "/plans",
+            "d" => "/deploys",
             "e" => "/events",
             _ => "",
         };

@@ -30,6 +30,8 @@ pub enum Interest {
     Task(String),
     /// Those about plans and the repository.
     Plans,
+    /// Those about deploys, and about what they wait for: plans, jobs and tasks.
+    Deploys,
     /// None: only time does.
     Nothing,
 }
@@ -50,6 +52,9 @@ impl Interest {
                 event.task.as_ref() == Some(task) || (event.task.is_none() && event.host.is_some())
             }
             Interest::Plans => event.plan.is_some() || event.kind.starts_with("repository"),
+            Interest::Deploys => {
+                event.kind.starts_with("deploy") || event.plan.is_some() || event.job.is_some()
+            }
             Interest::Nothing => false,
         }
     }

@@ -1,6 +1,7 @@
 //! The states' words, shapes and colours. A colour never stands alone: each tone has a shape, and each state a word.
 
 use muster_schemas::api::{JobStatus, JobView, PlanStatus, Severity, TaskView};
+use muster_schemas::deploy::DeployStatus;
 use muster_schemas::state::{Outcome, TaskState};
 
 /// What a state means for the one who looks: it chooses the colour.
@@ -150,6 +151,16 @@ pub fn plan(status: PlanStatus) -> Look {
         PlanStatus::Refused => look("refused", Shape::Cross, Tone::Quiet),
         PlanStatus::Superseded => look("superseded", Shape::Dash, Tone::Quiet),
         PlanStatus::Proposed => look("proposed", Shape::Ring, Tone::Quiet),
+    }
+}
+
+/// How a deploy looks.
+pub fn deploy(status: DeployStatus) -> Look {
+    match status {
+        DeployStatus::Running => look("running", Shape::Play, Tone::Busy),
+        DeployStatus::Succeeded => look("succeeded", Shape::Check, Tone::Quiet),
+        DeployStatus::Failed => look("failed", Shape::Cross, Tone::Bad),
+        DeployStatus::Canceled => look("canceled", Shape::Square, Tone::Quiet),
     }
 }
 

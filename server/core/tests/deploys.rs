@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input, Refusal};
-use muster_core::view::deploy_view;
+use muster_core::view::{DeployFilter, Page, deploy_view, deploys};
 use muster_schemas::api::DeployView;
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::ids::{CommitId, DeployId, JobId};
@@ -250,4 +250,55 @@ fn a_batch_job_is_run_and_waited_for() {
         let ended = view(&world, "d");
         assert_eq!(ended.status, status, "{}", ended.progress);
     }
+}
+
+#[test]
+fn deploys_are_listed_newest_first_in_pages_and_by_filters() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 1), service("api", 1)], None);
+    for (number, job) in ["web", "api", "web", "web"].into_iter().enumerate() {
+        let spec = DeploySpec {
+            execution: format!("run-{number}"),
+            ..DeploySpec {
+                image: Some(format!("registry.example.com/app:{number}")),
+                ..asks(&world, job)
+            }
+        };
+        deploy(&mut world, &format!("d{number}"), spec).unwrap();
+    }
+    world
+        .give(Input::DeployFailed {
+            deploy: DeployId::from("d0"),
+            message: "no".to_owned(),
+        })
+        .unwrap();
+    let list = |filter: &DeployFilter, after: Option<&str>, limit: usize| {
+        let page = Page {
+            after: after.map(str::to_owned),
+            limit,
+        };
+        let list = deploys(&world.fleet, filter, &page, world.now);
+        let ids: Vec<String> = list.items.into_iter().map(|deploy| deploy.id).collect();
+        (ids.join(" "), list.next, list.total)
+    };
+    let all = DeployFilter::default();
+    assert_eq!(list(&all, None, 10), ("d3 d2 d1 d0".into(), None, 4));
+    assert_eq!(list(&all, None, 2), ("d3 d2".into(), Some("d2".into()), 4));
+    assert_eq!(list(&all, Some("d2"), 2), ("d1 d0".into(), None, 4));
+    assert_eq!(list(&all, Some("gone"), 2), (String::new(), None, 4));
+    let of_web = DeployFilter {
+        job: vec!["web".into()],
+        ..DeployFilter::default()
+    };
+    assert_eq!(list(&of_web, None, 10), ("d3 d2 d0".into(), None, 3));
+    let failed = DeployFilter {
+        state: vec![DeployStatus::Failed],
+        ..DeployFilter::default()
+    };
+    assert_eq!(list(&failed, None, 10), ("d0".into(), None, 1));
+    let found = DeployFilter {
+        q: Some("RUN-1".into()),
+        ..DeployFilter::default()
+    };
+    assert_eq!(list(&found, None, 10), ("d1".into(), None, 1));
 }

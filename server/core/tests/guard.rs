@@ -6,8 +6,8 @@ use common::{World, service, with_image};
 use jiff::{SignedDuration, Timestamp};
 use muster_core::decide::{Command, Input, Refusal};
 use muster_core::guard;
-use muster_core::view::plan_status;
-use muster_schemas::api::PlanStatus;
+use muster_core::view::{Serving, fleet_view, plan_status};
+use muster_schemas::api::{OutOfTimeView, PlanStatus};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{FreezeScope, HoldReason, LimitScope};
@@ -396,6 +396,10 @@ fn a_plan_in_a_deny_window_waits_for_its_end_or_for_a_person() {
         };
         assert_eq!(window.as_deref(), Some("busy-hour"));
         let until = until.expect("the window ends");
+        let told = out_of_time(&world).expect("it is told at a glance");
+        assert_eq!(told.window.as_deref(), Some("busy-hour"));
+        assert_eq!(told.until, Some(until));
+        assert!(told.message.contains("`busy-hour`"), "{}", told.message);
         assert!(until > world.now && until <= now + SignedDuration::from_secs(3660));
         if approved {
             let plan = held(&world);
@@ -409,7 +413,21 @@ fn a_plan_in_a_deny_window_waits_for_its_end_or_for_a_person() {
         world.pass(ENOUGH);
         assert_eq!(latest_status(&world), PlanStatus::Applied);
         assert_eq!(world.healthy("web"), 3);
+        // What is told is what the clock says, whether or not a plan waits for it.
+        assert_eq!(out_of_time(&world).is_some(), world.now < until);
     }
+}
+
+fn out_of_time(world: &World) -> Option<OutOfTimeView> {
+    let serving = Serving {
+        version: String::new(),
+        started_at: world.now,
+        repository: String::new(),
+        branch: String::new(),
+        repository_read_at: None,
+        journal_trouble: None,
+    };
+    fleet_view(&world.fleet, &serving, world.now).out_of_time
 }
 
 #[test]

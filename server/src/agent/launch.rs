@@ -42,6 +42,7 @@ pub fn create_spec(launch: &Launch, config: &AgentConfig, engine: &EngineInfo) -
         .labels
         .iter()
         .map(|(key, value)| (format!("muster.label.{key}"), value.clone()))
+        .chain(config.marks.clone())
         .collect();
     for (key, value) in [
         (CELL_LABEL, config.cell.as_str()),

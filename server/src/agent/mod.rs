@@ -11,7 +11,7 @@ mod durable;
 mod ends;
 mod execute;
 mod facts;
-mod launch;
+pub(crate) mod launch;
 pub mod link;
 mod logs;
 mod look;
@@ -66,6 +66,8 @@ pub struct AgentConfig {
     pub gpus: u32,
     /// Containers at most.
     pub max_containers: u32,
+    /// Further labels of all of its containers, beside those that say whose they are.
+    pub marks: BTreeMap<String, String>,
 }
 
 /// Why an agent cannot work.

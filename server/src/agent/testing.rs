@@ -116,6 +116,7 @@ pub fn config(home: &Path) -> AgentConfig {
         network: Mbps(1000),
         gpus: 0,
         max_containers: 100,
+        marks: BTreeMap::new(),
     }
 }
 

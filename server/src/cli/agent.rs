@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::runtime::docker::DockerEngine;
 use anyhow::Context as _;
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::sync::{mpsc, watch};
@@ -135,6 +136,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
         network: args.network.unwrap_or(DEFAULT_NETWORK),
         gpus: args.gpus.unwrap_or(0),
         max_containers: args.max_containers,
+        marks: BTreeMap::new(),
     };
     let (to_control, out) = mpsc::channel(FRAMES);
     let (inn, from_control) = mpsc::channel(FRAMES);

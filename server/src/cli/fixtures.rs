@@ -149,6 +149,15 @@ pub(super) fn plan() -> Value {
     })
 }
 
+pub(super) fn deploy() -> Value {
+    json!({
+        "id": "01JABC-web", "job": "web", "status": "RUNNING", "progress": "1 of 3 tasks run version 7", "commit": COMMIT,
+        "taken_back": null, "image": "registry.example.com/shop/web:1.5.0", "desired": 3, "env": {"LOG_LEVEL": "info"},
+        "run": null, "reason": "the new cart", "execution": "01JABC", "requested_by": "spinnaker",
+        "requested_at": "2026-11-22T09:58:00Z", "deadline": "2026-11-22T10:28:00Z", "finished_at": null
+    })
+}
+
 pub(super) fn fleet() -> Value {
     let host = host();
     json!({

@@ -18,6 +18,8 @@ pub mod failure;
 #[cfg(test)]
 mod fixtures;
 mod get;
+mod hardening;
+mod init;
 mod logs;
 mod moment;
 mod orders;
@@ -25,6 +27,7 @@ pub mod parent;
 mod plan;
 mod refresh;
 mod rows;
+mod run;
 mod screen;
 pub mod serve;
 mod sse;
@@ -67,6 +70,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the agent on a host
     Agent(agent::AgentArgs),
+    Init(init::InitArgs),
+    Run(run::RunArgs),
     /// Check spec files before they are pushed
     Validate(validate::ValidateArgs),
     /// Show the cell at a glance
@@ -107,7 +112,12 @@ enum Command {
 /// Reads the arguments, does what they ask, tells what went wrong, and answers the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    begin_tracing();
+    // What happens to the job is told by the command itself, in words for people.
+    let level = match cli.command {
+        Command::Run(_) => "warn",
+        _ => "info",
+    };
+    begin_tracing(level);
     // One TLS implementation for all: the first to install it wins, and a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -117,7 +127,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(run_command(cli));
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
@@ -125,7 +135,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
     let screen = Screen::new(&cli.output);
     let client = || cli.connection.client();
     match cli.command {
@@ -133,6 +143,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Down(args) => up::down::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Agent(args) => agent::run(args).await,
+        Command::Init(args) => init::run(&args),
+        Command::Run(args) => run::run(args, screen.color).await,
         Command::Validate(args) => validate::run(&args),
         Command::Status => status::run(&client()?, &screen).await,
         Command::Get(args) => get::run(args, &client()?, &screen).await,
@@ -160,12 +172,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Logs go to standard error: for people, or as JSON lines with `MUSTER_LOG_FORMAT=json`. `MUSTER_LOG` takes a level or
 /// directives such as `info,muster::agent=debug`.
-fn begin_tracing() {
+fn begin_tracing(level: &str) {
     use tracing_subscriber::EnvFilter;
-    let wanted = std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".to_owned());
+    let wanted = std::env::var("MUSTER_LOG").unwrap_or_else(|_| level.to_owned());
     let (filter, complaint) = match EnvFilter::try_new(&wanted) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (EnvFilter::new(level), Some(error)),
     };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -176,7 +188,7 @@ fn begin_tracing() {
         logs.with_ansi(std::io::stderr().is_terminal()).init();
     }
     if let Some(error) = complaint {
-        tracing::warn!(%error, "MUSTER_LOG=`{wanted}` is no level and no directive; `info` holds");
+        tracing::warn!(%error, "MUSTER_LOG=`{wanted}` is no level and no directive; `{level}` holds");
     }
 }
 

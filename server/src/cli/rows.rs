@@ -4,8 +4,9 @@ use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::time::{age, seconds};
 use jiff::Timestamp;
 use muster_schemas::api::{
-    EventView, HostView, JobStatus, JobView, PlanStatus, PlanView, TaskView,
+    DeployView, EventView, HostView, JobStatus, JobView, PlanStatus, PlanView, TaskView,
 };
+use muster_schemas::deploy::DeployStatus;
 use muster_schemas::spec::{Bytes, JobKind, Tier};
 use muster_schemas::state::{Outcome, TaskState};
 
@@ -301,6 +302,46 @@ pub(super) fn plans(plans: &[PlanView], now: Timestamp, wide: bool) -> Table {
         table.row(cells);
     }
     table
+}
+
+pub(super) fn deploys(deploys: &[DeployView], now: Timestamp, wide: bool) -> Table {
+    let mut heads = vec!["DEPLOY", "STATUS", "JOB", "COMMIT", "AGE", "BY"];
+    if wide {
+        heads.extend(["IMAGE", "EXECUTION", "TAKEN BACK", "REASON"]);
+    }
+    heads.push("PROGRESS");
+    let mut table = Table::new(&heads);
+    for deploy in deploys {
+        let (status, tone) = deploy_status(deploy.status);
+        let mut cells = vec![
+            Cell::text(&deploy.id),
+            Cell::text(status).tone(tone),
+            Cell::text(&deploy.job),
+            Cell::text(deploy.commit.as_deref().map_or("", short)),
+            Cell::text(age(now, deploy.requested_at)),
+            Cell::text(&deploy.requested_by),
+        ];
+        if wide {
+            cells.extend([
+                Cell::text(deploy.image.as_deref().unwrap_or_default()),
+                Cell::text(&deploy.execution),
+                Cell::text(deploy.taken_back.as_deref().map_or("", short)),
+                Cell::text(&deploy.reason),
+            ]);
+        }
+        cells.push(Cell::text(&deploy.progress));
+        table.row(cells);
+    }
+    table
+}
+
+pub(super) fn deploy_status(status: DeployStatus) -> (&'static str, Tone) {
+    match status {
+        DeployStatus::Running => ("running", Tone::Busy),
+        DeployStatus::Succeeded => ("succeeded", Tone::Good),
+        DeployStatus::Failed => ("failed", Tone::Bad),
+        DeployStatus::Canceled => ("canceled", Tone::Quiet),
+    }
 }
 
 pub(super) fn plan_status(status: PlanStatus) -> (&'static str, Tone) {

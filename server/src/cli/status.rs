@@ -66,6 +66,12 @@ pub(super) fn sheet(fleet: &FleetView, now: Timestamp, screen: &Screen) -> Strin
     if let Some(plan) = &fleet.held_plan {
         sheet.field_in("Held plan", rows::short(plan), Tone::Bad);
     }
+    if let Some(shut) = &fleet.out_of_time {
+        let until = shut
+            .until
+            .map_or(String::new(), |until| format!(" until {until:.0}"));
+        sheet.field_in("Plans wait", format!("{}{until}", shut.message), Tone::Busy);
+    }
     for freeze in &fleet.freezes {
         let until = freeze
             .until

@@ -49,14 +49,7 @@ pub struct ValidateArgs {
 /// Runs the command on the process's own output. The exit code is 0, 1 or 2, as the command's help says.
 pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    let look = if out.is_terminal() {
-        Look::Terminal {
-            columns: columns(),
-            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        }
-    } else {
-        Look::Plain
-    };
+    let look = look(&out);
     match validate(args, look, &mut out) {
         Ok(Outcome::Valid) => Ok(ExitCode::SUCCESS),
         Ok(Outcome::Invalid) => Ok(ExitCode::from(1)),
@@ -65,6 +58,18 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
             eprintln!("muster validate: {error:#}");
             Ok(ExitCode::from(2))
         }
+    }
+}
+
+/// How diagnostics are shown there.
+pub(super) fn look(out: &impl IsTerminal) -> Look {
+    if out.is_terminal() {
+        Look::Terminal {
+            columns: columns(),
+            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    } else {
+        Look::Plain
     }
 }
 
@@ -271,6 +276,12 @@ fn gather_paths(paths: &[PathBuf]) -> anyhow::Result<Gathered> {
         }
     }
     Ok(gathered)
+}
+
+/// The spec files at a path, and what is wrong with entries that cannot be read as such.
+pub(super) fn gather(path: &Path) -> anyhow::Result<(Vec<SpecFile>, Vec<Diagnostic>)> {
+    let gathered = gather_paths(&[path.to_owned()])?;
+    Ok((gathered.files, gathered.refused))
 }
 
 /// All spec files of a working tree, with their paths from its root.

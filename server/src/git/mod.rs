@@ -23,7 +23,15 @@ use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::{Diagnostic, Revision};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The e-mail address that git has for who works in this folder, if it has one.
+pub fn user_email(folder: &Path) -> Option<String> {
+    let of_folder = Repository::discover(folder).and_then(|repository| repository.config());
+    let mut config = of_folder.or_else(|_| git2::Config::open_default()).ok()?;
+    let email = config.snapshot().ok()?.get_string("user.email").ok()?;
+    Some(email).filter(|email| !email.is_empty())
+}
 
 /// Where the specs come from.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::{
     Container, ContainerEvent, ContainerState, Counters, CreateSpec, EngineInfo, ExecEnd, Listed,
-    LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError,
+    LocalImage, LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError,
 };
 use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
@@ -25,6 +25,8 @@ pub struct Inside {
     pub containers: BTreeMap<String, Container>,
     /// Images that are here.
     pub images: Vec<String>,
+    /// The digests under which images that are here were pushed.
+    pub pushed: BTreeMap<String, String>,
     /// Images that can be pulled.
     pub registry: Vec<String>,
     /// So many of a thousand calls that change something lose their answer, half of them after the deed.
@@ -185,6 +187,17 @@ impl Runtime for FakeEngine {
     async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
         self.question("image", |inside| {
             Ok(inside.images.iter().any(|here| here == image))
+        })
+        .await
+    }
+
+    async fn local_image(&self, image: &str) -> Result<Option<LocalImage>, RuntimeError> {
+        self.question("image", |inside| {
+            let here = inside.images.iter().any(|here| here == image);
+            Ok(here.then(|| LocalImage {
+                id: format!("id of {image}"),
+                digests: inside.pushed.get(image).cloned().into_iter().collect(),
+            }))
         })
         .await
     }

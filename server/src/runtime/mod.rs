@@ -36,6 +36,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Whether the engine has the image under this very reference.
     fn has_image(&self, image: &str) -> impl Future<Output = Result<bool, RuntimeError>> + Send;
 
+    /// What the engine has under this very reference; none if it has nothing.
+    fn local_image(
+        &self,
+        image: &str,
+    ) -> impl Future<Output = Result<Option<LocalImage>, RuntimeError>> + Send;
+
     /// Pulls an image, telling how far it is.
     fn pull(
         &self,
@@ -271,6 +277,15 @@ pub struct PortSpec {
     pub container: u16,
     /// The port on the host, if it is published.
     pub host: Option<u16>,
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalImage {
+    /// The engine's id of it, under which it stays the same whatever is built or pulled later.
+    pub id: String,
+    /// Under which digests registries have it, as `registry/name@sha256:…`; none of what was built here and not pushed.
+    pub digests: Vec<String>,
 }
 
 /// How far a pull is.

@@ -156,6 +156,7 @@ impl Rig {
             network: Mbps(1000),
             gpus: 0,
             max_containers: 100,
+            marks: BTreeMap::new(),
         };
         let (to_agent, inn) = mpsc::channel(16);
         let (out, from_agent) = mpsc::channel(1024);

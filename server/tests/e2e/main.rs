@@ -11,6 +11,7 @@ mod deploys;
 mod ends;
 mod engine;
 mod hosts;
+mod local;
 mod order;
 mod orphans;
 mod plans;

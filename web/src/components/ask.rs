@@ -7,7 +7,6 @@ use crate::format;
 use crate::past::past;
 use crate::tone::Shape;
 use leptos::prelude::*;
-use muster_schemas::api::CommandAnswer;
 use serde_json::{Value, json};
 
 /// What is asked.
@@ -55,7 +54,8 @@ pub fn ask(question: Ask) -> AnyView {
         }
         body["reason"] = words.into();
         leptos::task::spawn_local(async move {
-            match api::post::<CommandAnswer>(&path, &body).await {
+            // What a command answers is seen in what it changes.
+            match api::post::<serde::de::IgnoredAny>(&path, &body).await {
                 Ok(_) => {
                     open.try_set(false);
                     reason.try_set(String::new());

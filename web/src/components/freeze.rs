@@ -5,7 +5,7 @@ use crate::components::ask::{Ask, ask};
 use crate::components::text;
 use crate::tone::Shape;
 use leptos::prelude::*;
-use muster_schemas::api::FreezeView;
+use muster_schemas::api::{FreezeView, OutOfTimeView};
 use muster_schemas::plan::FreezeScope;
 use serde_json::json;
 
@@ -45,6 +45,24 @@ fn one(freeze: &FreezeView) -> AnyView {
                 <span class="dim">" — "{text::rich(&freeze.by)}", "{text::time(freeze.since)}{until}</span>
             </p>
             {end}
+        }
+        .into_any(),
+    )
+}
+
+/// A word above the page while the policy's windows hold plans back.
+pub fn out_of_time(shut: &OutOfTimeView) -> AnyView {
+    let until = match shut.until {
+        Some(until) => view! { "They go ahead by themselves "{text::time(until)}" ("<code>{until.to_string()}</code>"), " }.into_any(),
+        None => view! { "They go ahead " }.into_any(),
+    };
+    let name = shut.window.clone().unwrap_or_else(|| "allow".to_owned());
+    notice(
+        "wait",
+        Shape::Barred,
+        format!("{}.", crate::format::sentence(&shut.message)),
+        view! {
+            <p class="dim" data-test-out-of-time=name>{until}"or as soon as somebody approves them."</p>
         }
         .into_any(),
     )

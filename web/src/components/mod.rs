@@ -13,6 +13,7 @@ pub mod jump;
 pub mod log_stream;
 pub mod logs;
 pub mod panels;
+pub mod rollback;
 pub mod rows;
 pub mod shape;
 pub mod shell;

@@ -29,6 +29,7 @@ const KEYS: [(&str, &[Key]); 3] = [
             (&["g", "t"], "Tasks"),
             (&["g", "h"], "Hosts"),
             (&["g", "p"], "Plans"),
+            (&["g", "d"], "Deploys"),
             (&["g", "e"], "Events"),
             (&["/"], "Search jobs, tasks and hosts"),
         ],

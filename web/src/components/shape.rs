@@ -68,6 +68,8 @@ pub mod icons {
         "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.75h.01M4.5 11.25h.01M7 4.75h4.5M7 11.25h4.5";
     /// Plans: two branches.
     pub const PLANS: &str = "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM4 14a1.75 1.75 0 1 0 0-3.5A1.75 1.75 0 0 0 4 14zM12 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM12 5.5c0 3-3 3.5-6.3 5.6";
+    /// Deploys: a way up.
+    pub const DEPLOYS: &str = "M8 10.5V2M4.5 5.5L8 2l3.5 3.5M2.5 10v3.5h11V10";
     /// Events: a pulse.
     pub const EVENTS: &str = "M1.5 8.5h3l2-6 3 11 2-5h3";
     /// Copy.

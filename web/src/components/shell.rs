@@ -16,11 +16,12 @@ use muster_schemas::api::{FleetView, Severity};
 use muster_schemas::plan::FreezeScope;
 
 /// The rail's pages.
-const PAGES: [(&str, &str, &str); 5] = [
+const PAGES: [(&str, &str, &str); 6] = [
     ("/jobs", "Jobs", icons::JOBS),
     ("/tasks", "Tasks", icons::TASKS),
     ("/hosts", "Hosts", icons::HOSTS),
     ("/plans", "Plans", icons::PLANS),
+    ("/deploys", "Deploys", icons::DEPLOYS),
     ("/events", "Events", icons::EVENTS),
 ];
 
@@ -199,6 +200,13 @@ fn cell(fleet: Option<&FleetView>) -> AnyView {
             </a>
         }
     });
+    let out_of_time = fleet.out_of_time.as_ref().map(|shut| {
+        view! {
+            <a class="held" href="/plans" title=shut.message.clone() data-test-out-of-time-chip>
+                <span class="state wait">{shape(Shape::Barred)}<span class="state-word">"plans wait"</span></span>
+            </a>
+        }
+    });
     let down = fleet.down.then(|| {
         view! { <span class="state wait">{shape(Shape::Square)}<span class="state-word">"taken down"</span></span> }
     });
@@ -208,6 +216,7 @@ fn cell(fleet: Option<&FleetView>) -> AnyView {
         {revision}
         {held}
         {frozen}
+        {out_of_time}
     }
     .into_any()
 }

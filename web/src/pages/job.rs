@@ -2,6 +2,7 @@
 
 use crate::address::{self, Filters};
 use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
+use crate::components::rollback::{self, Chosen, Target};
 use crate::components::shape::state;
 use crate::components::{changes, copy, events, freeze, rows, task_table, text};
 use crate::pages::{STEP, jobs};
@@ -44,6 +45,12 @@ pub fn page() -> AnyView {
             .find(|(name, _)| *name == asked)
             .map_or("tasks", |(name, _)| *name)
     });
+    let chosen: Chosen = RwSignal::new(None);
+    // Another job's page is another question.
+    Effect::new(move |_| {
+        id.track();
+        chosen.set(None);
+    });
     view! {
         <nav class="crumbs" aria-label="Where you are"><a href="/jobs">"Jobs"</a><span aria-hidden="true">"/"</span><span>{id}</span></nav>
         {not_fresh(job)}
@@ -67,12 +74,13 @@ pub fn page() -> AnyView {
                 }).collect_view()}
             </nav>
             {move || match tab.get() {
-                "history" => job.with(history),
+                "history" => job.with(|job| history(job, chosen)),
                 "spec" => job.with(spec),
                 "events" => job_events(id),
                 _ => job_tasks(id),
             }}
         }.into_any())}
+        {rollback::panel(chosen)}
     }
     .into_any()
 }
@@ -266,7 +274,7 @@ fn job_tasks(id: Memo<String>) -> AnyView {
     })
 }
 
-fn history(detail: &JobDetail) -> AnyView {
+fn history(detail: &JobDetail, chosen: Chosen) -> AnyView {
     if detail.history.is_empty() {
         return empty(
             "No history yet",
@@ -277,6 +285,14 @@ fn history(detail: &JobDetail) -> AnyView {
         .history
         .iter()
         .map(|entry| {
+            // There is nothing to go back to in the version that holds.
+            let back = (entry.version != detail.job.version).then(|| {
+                let target = Target {
+                    revision: entry.revision.clone(),
+                    job: Some(detail.job.id.clone()),
+                };
+                rollback::button(chosen, target)
+            });
             view! {
                 <article class="panel change" data-test-version=entry.version.to_string()>
                     <div class="panel-head">
@@ -286,6 +302,7 @@ fn history(detail: &JobDetail) -> AnyView {
                         <span class="grow"></span>
                         <span class="faint">{format::author(&entry.revision.author).to_owned()}", "{text::time(entry.at)}</span>
                         <a class="link" href=address::plan(&entry.plan)>"plan "<code>{format::short(&entry.plan).to_owned()}</code></a>
+                        {back}
                     </div>
                     {changes::fields(&entry.fields)}
                 </article>

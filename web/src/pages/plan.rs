@@ -3,6 +3,7 @@
 use crate::address;
 use crate::components::answer::{not_fresh, notice, page_skeleton, present};
 use crate::components::ask::{Ask, ask};
+use crate::components::rollback::{self, Chosen, Target};
 use crate::components::shape::{shape, state};
 use crate::components::{changes, copy, text};
 use crate::format;
@@ -10,7 +11,7 @@ use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape, Tone};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use muster_schemas::api::{PlanOutcomeView, PlanStatus, PlanView};
+use muster_schemas::api::{FleetView, PlanOutcomeView, PlanStatus, PlanView};
 use muster_schemas::plan::Prediction;
 use serde_json::json;
 
@@ -27,18 +28,45 @@ pub fn page() -> AnyView {
         },
         SLOW_MILLIS,
     );
+    let fleet: Query<FleetView> = expect_context();
+    let chosen: Chosen = RwSignal::new(None);
+    Effect::new(move |_| {
+        id.track();
+        chosen.set(None);
+    });
+    // To the revision that holds there is no way back.
+    let target = Memo::new(move |_| {
+        let revision = plan.data.with(|plan| {
+            let plan = plan.as_ref()?;
+            (plan.status == PlanStatus::Applied).then(|| plan.revision.clone())
+        })?;
+        let holds = fleet.data.with(|fleet| {
+            let applied = fleet.as_ref().and_then(|fleet| fleet.revision.as_ref());
+            applied.is_none_or(|applied| applied.commit == revision.commit)
+        });
+        (!holds).then_some(Target {
+            revision,
+            job: None,
+        })
+    });
     view! {
         <nav class="crumbs" aria-label="Where you are">
             <a href="/plans">"Plans"</a><span aria-hidden="true">"/"</span>
             <code>{move || format::short(&id.get()).to_owned()}</code>
         </nav>
         {not_fresh(plan)}
-        {present(plan, page_skeleton, move |plan| view! { {move || plan.with(show)} }.into_any())}
+        {present(plan, page_skeleton, move |plan| view! {
+            {move || {
+                let back = target.get().map(|target| rollback::button(chosen, target));
+                plan.with(|plan| show(plan, back))
+            }}
+        }.into_any())}
+        {rollback::panel(chosen)}
     }
     .into_any()
 }
 
-fn show(plan: &PlanView) -> AnyView {
+fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
     let waits = plan.status == PlanStatus::Held;
     let holds = (waits && !plan.holds.is_empty()).then(|| {
         let reasons = plan
@@ -104,6 +132,8 @@ fn show(plan: &PlanView) -> AnyView {
         <div class="page-head detail" data-test-plan=plan.id.clone() data-test-status=tone::plan(plan.status).word>
             <h1>{plan.revision.subject.clone()}</h1>
             {state(tone::plan(plan.status))}
+            <span class="grow"></span>
+            {back}
         </div>
         {holds}
         {refusal}

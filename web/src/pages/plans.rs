@@ -2,6 +2,7 @@
 
 use crate::address;
 use crate::components::answer::{empty, list_skeleton, not_fresh, notice, present};
+use crate::components::rollback::{self, Chosen, Target};
 use crate::components::rows::{self, Row, rows};
 use crate::components::shape::state;
 use crate::components::{changes, freeze, text};
@@ -10,7 +11,8 @@ use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::{self, Shape};
 use leptos::prelude::*;
-use muster_schemas::api::{FleetView, List, PlanView};
+use muster_schemas::api::{FleetView, List, PlanStatus, PlanView};
+use muster_schemas::ids::CommitId;
 use muster_schemas::plan::FreezeScope;
 
 /// The page.
@@ -40,6 +42,18 @@ pub fn page() -> AnyView {
                 .all(|freeze| freeze.scope != FreezeScope::Cell)
         })
     });
+    let applied = Memo::new(move |_| {
+        fleet.data.with(|fleet| {
+            let revision = fleet.as_ref().and_then(|fleet| fleet.revision.as_ref());
+            revision.map(|revision| revision.commit.clone())
+        })
+    });
+    let out_of_time = Memo::new(move |_| {
+        fleet
+            .data
+            .with(|fleet| fleet.as_ref().and_then(|fleet| fleet.out_of_time.clone()))
+    });
+    let chosen: Chosen = RwSignal::new(None);
     view! {
         <div class="page-head">
             <h1>"Plans"</h1>
@@ -53,6 +67,7 @@ pub fn page() -> AnyView {
             "A plan is held: nothing of it happens.".to_owned(),
             view! { <p><a class="link strong" href=address::plan(&plan)>"See why, and what it would do"</a></p> }.into_any(),
         ))}
+        {move || out_of_time.get().map(|shut| freeze::out_of_time(&shut))}
         {move || freezes.with(|freezes| freeze::frozen(freezes))}
         {move || fleet.data.with(|fleet| fleet.as_ref().map(|fleet| refused(&fleet.refused)))}
         {not_fresh(plans)}
@@ -75,14 +90,16 @@ pub fn page() -> AnyView {
                                 <th class="c-n right">"Stops"</th>
                                 <th class="c-n right spare">"Refused"</th>
                                 <th class="c-time right">"Made"</th>
+                                <th class="c-back spare"><span class="unseen">"Way back"</span></th>
                             </tr>
                         </thead>
-                        <tbody>{rows(move || list.with(|list| list.items.clone()), |plan| plan.id.clone(), row)}</tbody>
+                        <tbody>{rows(move || list.with(|list| list.items.clone()), |plan| plan.id.clone(), move |plan| row(plan, chosen, applied))}</tbody>
                     </table>
                 </div>
                 {rows::foot(move || list.with(|list| (list.items.len(), list.total, list.next.is_some())), want)}
             </Show>
         }.into_any())}
+        {rollback::panel(chosen)}
     }
     .into_any()
 }
@@ -112,16 +129,28 @@ fn refused(refused: &[muster_schemas::plan::Diagnostic]) -> AnyView {
     .into_any()
 }
 
-fn row(row: Row<PlanView>) -> AnyView {
+fn row(row: Row<PlanView>, chosen: Chosen, applied: Memo<Option<CommitId>>) -> AnyView {
     let id = row.id.clone();
-    let (plan, word) = (row.data.clone(), row.data);
+    let (plan, word, back) = (row.data.clone(), row.data.clone(), row.data);
+    let target = Memo::new(move |_| back.with(|plan| way_back(plan, applied.get().as_ref())));
     view! {
         <tr data-test-plan=id.clone() data-test-status=move || word.with(|plan| tone::plan(plan.status).word)>
             <td><a class="row-link mono" data-row href=address::plan(&id)>{format::short(&id).to_owned()}</a></td>
             {move || plan.with(cells)}
+            <td class="right spare">{move || target.get().map(|target| rollback::button(chosen, target))}</td>
         </tr>
     }
     .into_any()
+}
+
+/// Only what was applied once can be gone back to, and not what holds.
+fn way_back(plan: &PlanView, applied: Option<&CommitId>) -> Option<Target> {
+    let is_back = plan.status == PlanStatus::Applied
+        && applied.is_some_and(|applied| *applied != plan.revision.commit);
+    is_back.then(|| Target {
+        revision: plan.revision.clone(),
+        job: None,
+    })
 }
 
 fn cells(plan: &PlanView) -> AnyView {

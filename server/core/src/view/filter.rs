@@ -1,9 +1,10 @@
 //! What the list calls can be filtered by. A field with several values wants any of them; several fields want all.
 
 use super::job::JobTally;
-use crate::fleet::{Fleet, Host, Job, PlanEntry, Task};
+use crate::fleet::{Deploy, Fleet, Host, Job, PlanEntry, Task};
 use jiff::Timestamp;
 use muster_schemas::api::{JobStatus, PlanStatus};
+use muster_schemas::deploy::DeployStatus;
 use muster_schemas::spec::{JobKind, Tier};
 use muster_schemas::state::TaskState;
 use std::collections::BTreeMap;
@@ -77,6 +78,17 @@ pub struct PlanFilter {
     /// How it stands.
     pub state: Vec<PlanStatus>,
     /// Jobs of which it changes at least one.
+    pub job: Vec<String>,
+}
+
+/// Which deploys a list holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeployFilter {
+    /// Part of the id, job, execution or commit, or of who asked for it, in any case.
+    pub q: Option<String>,
+    /// How it stands.
+    pub state: Vec<DeployStatus>,
+    /// Jobs.
     pub job: Vec<String>,
 }
 
@@ -216,6 +228,25 @@ impl HostFilter {
                     zone,
                     facts.map_or("", |facts| facts.address.as_str()),
                     facts.map_or("", |facts| facts.engine.as_str()),
+                ],
+            )
+    }
+}
+
+impl DeployFilter {
+    /// Whether a deploy is in the list.
+    pub fn matches(&self, deploy: &Deploy) -> bool {
+        let commit = deploy.commit.as_ref();
+        any(&self.state, &deploy.status)
+            && any_text(&self.job, deploy.spec.job.as_str())
+            && found(
+                self.q.as_deref(),
+                [
+                    deploy.id.as_str(),
+                    deploy.spec.job.as_str(),
+                    &deploy.spec.execution,
+                    commit.map_or("", |(commit, _)| commit.as_str()),
+                    &deploy.by,
                 ],
             )
     }

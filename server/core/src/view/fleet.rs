@@ -2,10 +2,11 @@
 
 use super::alert::alerts;
 use crate::fleet::Fleet;
-use crate::guard::stop_budget;
+use crate::guard::{policy, stop_budget};
+use crate::window::open_at;
 use jiff::Timestamp;
-use muster_schemas::api::{FleetView, FreezeView};
-use muster_schemas::plan::FreezeScope;
+use muster_schemas::api::{FleetView, FreezeView, OutOfTimeView};
+use muster_schemas::plan::{FreezeScope, HoldReason};
 use muster_schemas::state::{HostResources, TaskState};
 use std::collections::BTreeMap;
 
@@ -75,6 +76,20 @@ fn freezes(fleet: &Fleet, now: Timestamp) -> Vec<FreezeView> {
     commands.chain(policy).collect()
 }
 
+/// Why it is not the time for plans, by the windows of the policy that holds.
+fn out_of_time(fleet: &Fleet, now: Timestamp) -> Option<OutOfTimeView> {
+    let shut = open_at(&policy(fleet).windows, now).err()?;
+    let reason = HoldReason::OutOfTime {
+        window: shut.window.clone(),
+        until: None,
+    };
+    Some(OutOfTimeView {
+        window: shut.window,
+        until: shut.until,
+        message: reason.to_string(),
+    })
+}
+
 /// The cell at a glance.
 pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView {
     let budget = stop_budget(fleet, now);
@@ -103,6 +118,7 @@ pub fn fleet_view(fleet: &Fleet, serving: &Serving, now: Timestamp) -> FleetView
         repository_read_at: serving.repository_read_at,
         held_plan: fleet.held_plan().map(|entry| entry.plan.id.to_string()),
         freezes: freezes(fleet, now),
+        out_of_time: out_of_time(fleet, now),
         down: fleet.down,
         alerts: alerts(fleet, serving.journal_trouble.as_deref(), now),
         refused: fleet.refused.clone(),

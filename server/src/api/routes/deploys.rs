@@ -5,7 +5,7 @@ use super::commands::sentence;
 use super::{Id, JsonBody, Refused};
 use crate::api::auth::Caller;
 use crate::api::problem::Failure;
-use crate::api::query::Query;
+use crate::api::query::{Query, with_cursor};
 use crate::api::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,7 +14,7 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use jiff::SignedDuration;
 use muster_core::decide::Command;
-use muster_core::view::deploy_view;
+use muster_core::view::{DeployFilter, deploy_view, deploys};
 use muster_schemas::api::{CommandRequest, DeployRequest, DeployView, List, Problem};
 use muster_schemas::deploy::DeploySpec;
 use muster_schemas::ids::{DeployId, JobId};
@@ -95,30 +95,30 @@ pub async fn get_deploy(
 #[utoipa::path(
     get, path = "/api/v1/deploys", tag = "deploys", operation_id = "deploys",
     description = "The latest deploys, newest first: those that are under way, and the last 200 that have ended.",
-    params(("job" = Option<Vec<String>>, Query, description = "Only deploys of these jobs")),
-    responses((status = 200, description = "The deploys", body = List<DeployView>), Refused),
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "So many at most, from 1 to 1000; default 100"),
+        ("q" = Option<String>, Query, description = "Part of the id, job, execution or commit, or of who asked for it"),
+        ("state" = Option<Vec<String>>, Query, description = "`RUNNING`, `SUCCEEDED`, `FAILED`, `CANCELED`"),
+        ("job" = Option<Vec<String>>, Query, description = "Only deploys of these jobs"),
+    ),
+    responses((status = 200, description = "A page of deploys", body = List<DeployView>), Refused),
 )]
 pub async fn list_deploys(
     State(state): State<ApiState>,
     mut query: Query,
 ) -> Result<Json<List<DeployView>>, Failure> {
-    let jobs = query.all("job");
+    let page = query.page()?;
+    let filter = DeployFilter {
+        q: query.one("q")?,
+        state: query.words("state", "RUNNING, SUCCEEDED, FAILED, CANCELED")?,
+        job: query.all("job"),
+    };
     query.finish()?;
     let now = state.now();
-    let items: Vec<DeployView> = state.read(|fleet| {
-        let deploys = fleet.deploys.iter().rev();
-        deploys
-            .filter(|deploy| {
-                jobs.is_empty() || jobs.iter().any(|job| job == deploy.spec.job.as_str())
-            })
-            .map(|deploy| deploy_view(fleet, deploy, now))
-            .collect()
-    });
-    Ok(Json(List {
-        total: u64::try_from(items.len()).unwrap_or(u64::MAX),
-        items,
-        next: None,
-    }))
+    Ok(Json(with_cursor(
+        state.read(|fleet| deploys(fleet, &filter, &page, now)),
+    )))
 }
 
 /// Takes a deploy back.

@@ -1,5 +1,6 @@
 //! `muster describe`: all there is to know of one thing, for a person who wants to understand it.
 
+mod deploy;
 mod host;
 mod job;
 mod plan;
@@ -48,6 +49,11 @@ enum What {
     /// A plan: what changes, what is refused, why it is held
     Plan {
         /// Its id, or the beginning of it
+        name: String,
+    },
+    /// A deploy: what was asked for, how far it is, its commits
+    Deploy {
+        /// Its id
         name: String,
     },
 }
@@ -103,6 +109,13 @@ pub(super) async fn run(
                 return json(&raw);
             }
             plan::sheet(&serde_json::from_value(raw)?, now, screen)
+        }
+        What::Deploy { name } => {
+            let raw: Value = client.get(&["deploys", &name], &none).await?;
+            if screen.is_json() {
+                return json(&raw);
+            }
+            deploy::sheet(&serde_json::from_value(raw)?, now, screen)
         }
     };
     print(&text)?;

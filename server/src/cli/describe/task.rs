@@ -1,13 +1,14 @@
 //! A task for a person who asks why it is as it is.
 
 use super::sheet::{Sheet, pairs};
+use crate::cli::hardening::in_force;
 use crate::cli::rows;
 use crate::cli::screen::Screen;
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::time::{age, ahead, with_age};
 use jiff::Timestamp;
 use muster_schemas::api::{AttemptView, EventView, TaskDetail};
-use muster_schemas::state::{Hardening, TaskState};
+use muster_schemas::state::TaskState;
 
 pub(super) fn sheet(
     detail: &TaskDetail,
@@ -146,39 +147,4 @@ fn attempts(attempts: &[AttemptView], now: Timestamp) -> Table {
         ]);
     }
     table
-}
-
-fn in_force(hardening: &Hardening) -> String {
-    let yes = |flag: bool, yes: &str, no: &str| (if flag { yes } else { no }).to_owned();
-    let capabilities = match hardening.capabilities.is_empty() {
-        true => "no capabilities".to_owned(),
-        false => format!("capabilities {}", hardening.capabilities.join(" ")),
-    };
-    let user = match hardening.user.is_empty() {
-        true => "root".to_owned(),
-        false => hardening.user.clone(),
-    };
-    let parts = [
-        format!("user {user}"),
-        capabilities,
-        yes(
-            hardening.no_new_privileges,
-            "no new privileges",
-            "NEW PRIVILEGES POSSIBLE",
-        ),
-        yes(hardening.read_only_root, "read-only root", "writable root"),
-        format!("seccomp {}", hardening.seccomp),
-        format!("AppArmor {}", hardening.apparmor),
-        yes(
-            hardening.user_namespace,
-            "user namespace",
-            "no user namespace",
-        ),
-        hardening
-            .pids_limit
-            .map_or("no limit on processes".to_owned(), |count| {
-                format!("{count} processes")
-            }),
-    ];
-    parts.join(", ")
 }

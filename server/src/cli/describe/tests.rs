@@ -141,3 +141,20 @@ fn the_cell() {
         &screen(Format::Table)
     ));
 }
+
+#[test]
+fn a_deploy_under_way_and_one_that_was_taken_back() {
+    let sheet = |deploy: Value| deploy::sheet(&read(deploy), now(), &screen(Format::Table));
+    let canceled = with(
+        fixtures::deploy(),
+        json!({
+            "status": "CANCELED", "progress": "taken back by ada: too slow", "taken_back": fixtures::COMMIT,
+            "finished_at": "2026-11-22T09:59:00Z", "image": null, "desired": null, "env": {}, "run": "second"
+        }),
+    );
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        sheet(fixtures::deploy()),
+        sheet(canceled)
+    ));
+}

@@ -28,6 +28,9 @@ enum What {
     /// List plans, newest first
     #[command(visible_alias = "plan")]
     Plans(PlanFilter),
+    /// List deploys, newest first
+    #[command(visible_alias = "deploy")]
+    Deploys(DeployFilter),
     /// List what happened, or watch what happens
     #[command(visible_alias = "event")]
     Events(EventFilter),
@@ -142,6 +145,18 @@ struct PlanFilter {
     #[arg(long)]
     state: Vec<String>,
     /// Only those that change this job
+    #[arg(long)]
+    job: Vec<String>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+struct DeployFilter {
+    /// Only in this state: running, succeeded, failed, canceled
+    #[arg(long)]
+    state: Vec<String>,
+    /// Only of this job
     #[arg(long)]
     job: Vec<String>,
     #[command(flatten)]
@@ -289,6 +304,22 @@ pub(super) async fn run(
             let listed = client.list(&["plans"], &query, filter.list.limit).await?;
             show(&listed, screen, "plans", |listed| {
                 Ok(rows::plans(&listed.typed()?, now, wide))
+            })?;
+        }
+        What::Deploys(filter) => {
+            // In the words that pipelines match.
+            let states: Vec<String> = filter
+                .state
+                .iter()
+                .map(|state| state.to_uppercase())
+                .collect();
+            let query = Filters::default()
+                .any("state", &states)
+                .any("job", &filter.job)
+                .text(&filter.list);
+            let listed = client.list(&["deploys"], &query, filter.list.limit).await?;
+            show(&listed, screen, "deploys", |listed| {
+                Ok(rows::deploys(&listed.typed()?, now, wide))
             })?;
         }
         What::Events(filter) => {

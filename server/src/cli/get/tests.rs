@@ -52,6 +52,19 @@ fn plans() {
 }
 
 #[test]
+fn deploys() {
+    let failed = fixtures::with(
+        fixtures::deploy(),
+        json!({
+            "id": "01JABD-api", "job": "api", "status": "FAILED", "commit": null, "image": null, "reason": "",
+            "progress": "there is no image of that name", "finished_at": "2026-11-22T09:59:00Z"
+        }),
+    );
+    let deploys: Vec<muster_schemas::api::DeployView> = read(json!([fixtures::deploy(), failed]));
+    insta::assert_snapshot!(both(|wide| rows::deploys(&deploys, now(), wide)));
+}
+
+#[test]
 fn happenings() {
     let events: Vec<muster_schemas::api::EventView> = read(json!([
         fixtures::event(9, "web.0 goes to alpha"),

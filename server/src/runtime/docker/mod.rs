@@ -12,8 +12,8 @@ mod pull;
 mod stats;
 
 use super::{
-    Container, ContainerEvent, Counters, CreateSpec, EngineInfo, ExecEnd, Listed, LogChunk,
-    LogsFrom, PullProgress, Runtime, RuntimeError,
+    Container, ContainerEvent, Counters, CreateSpec, EngineInfo, ExecEnd, Listed, LocalImage,
+    LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError,
 };
 use bollard::Docker;
 use bollard::errors::Error;
@@ -172,7 +172,11 @@ impl Runtime for DockerEngine {
     }
 
     async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
-        pull::has_image(self, image).await
+        Ok(pull::local_image(self, image).await?.is_some())
+    }
+
+    async fn local_image(&self, image: &str) -> Result<Option<LocalImage>, RuntimeError> {
+        pull::local_image(self, image).await
     }
 
     async fn pull(

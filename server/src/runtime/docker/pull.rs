@@ -1,7 +1,7 @@
 //! Images: whether one is here, and pulling it.
 
 use super::{DockerEngine, QUESTION_LIMIT, told};
-use crate::runtime::{PullProgress, RuntimeError};
+use crate::runtime::{LocalImage, PullProgress, RuntimeError};
 use base64::Engine as _;
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -16,15 +16,21 @@ use tokio::sync::watch;
 /// A pull that says nothing for so long is given up and tried again; the engine keeps the layers that it has.
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
-pub(super) async fn has_image(engine: &DockerEngine, image: &str) -> Result<bool, RuntimeError> {
+pub(super) async fn local_image(
+    engine: &DockerEngine,
+    image: &str,
+) -> Result<Option<LocalImage>, RuntimeError> {
     let inspected = engine
         .ask("inspect image", QUESTION_LIMIT, async |client: Docker| {
             client.inspect_image(image).await
         })
         .await;
     match inspected {
-        Ok(_) => Ok(true),
-        Err(RuntimeError::NotFound { .. }) => Ok(false),
+        Ok(found) => Ok(Some(LocalImage {
+            id: found.id.unwrap_or_default(),
+            digests: found.repo_digests.unwrap_or_default(),
+        })),
+        Err(RuntimeError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
