@@ -107,7 +107,6 @@ pub fn plan(id: &str) -> String {
     format!("/plans/{}", escape(id))
 }
 
-<<<<<<< HEAD
 /// The key under which an address carries the moment that is shown.
 pub const MOMENT: &str = "at";
 
@@ -149,11 +148,11 @@ pub fn asked_at(path: &str, at: &str) -> Option<String> {
     let kind = parts.next().unwrap_or_default();
     let known = ["jobs", "tasks", "hosts", "plans", "fleet", "events"].contains(&kind);
     (known && parts.count() <= 1).then(|| at_moment(path, Some(at)))
-=======
+}
+
 /// The console's page of a deploy.
 pub fn deploy(id: &str) -> String {
     format!("/deploys/{}", escape(id))
->>>>>>> b-dev
 }
 
 /// Takes the token out of an address's fragment: `#token=…`, alone or among other pairs.

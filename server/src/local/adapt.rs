@@ -48,6 +48,12 @@ pub enum Difference {
     Once,
     /// There is one host, and nobody asks where the job wants to be.
     Constraints,
+    /// What it depends on is not waited for.
+    DependsOn,
+    /// It is a hook, and runs at once.
+    Hook,
+    /// How much of it may be disturbed at once does not matter: nothing automated does.
+    DisruptionBudget,
     /// The machine has fewer CPUs than the bound.
     Cpu {
         /// It has.
@@ -102,6 +108,11 @@ impl fmt::Display for Difference {
             Self::Once => f.write_str("what ends is not started again (--once)"),
             Self::Constraints => {
                 f.write_str("its constraints are not asked: there is this machine alone")
+            }
+            Self::DependsOn => f.write_str("the jobs that it depends on are not waited for"),
+            Self::Hook => f.write_str("it is a hook, and runs at once here"),
+            Self::DisruptionBudget => {
+                f.write_str("its disruption budget is not asked: nothing disturbs it here")
             }
             Self::Cpu { here, asked } => {
                 write!(f, "it may use {asked} CPUs, and this machine has {here}")
@@ -175,6 +186,18 @@ pub fn adapt(mut job: JobSpec, wishes: &Wishes, engine: &EngineInfo, host: &str)
         job.constraints = Constraints::default();
         differences.push(Difference::Constraints);
     }
+    if !job.depends_on.is_empty() {
+        job.depends_on.clear();
+        differences.push(Difference::DependsOn);
+    }
+    if let Some(batch) = &mut job.batch
+        && batch.hook.take().is_some()
+    {
+        differences.push(Difference::Hook);
+    }
+    if job.disruption_budget.take().is_some() {
+        differences.push(Difference::DisruptionBudget);
+    }
     let resources = &job.resources;
     let here = CpuMillis(engine.cpus.saturating_mul(1000));
     if here < resources.cpu {
@@ -219,7 +242,7 @@ mod tests {
                 .into_bytes()
                 .into(),
         };
-        let documents = read_local(&[file]);
+        let documents = read_local(&[file], false);
         assert_eq!(documents.diagnostics, []);
         match &documents.specs[0].spec {
             Spec::Job(job) => (**job).clone(),
@@ -239,7 +262,7 @@ mod tests {
     fn what_is_otherwise_is_told() {
         let service = job(
             "resources: {cpu: 32, memory: 64GiB}\nports: [{name: http, port: 80, hostPort: 8080}]\n\
-             constraints: {hard: {zones: [b]}}\nservice: {capacity: {min: 2, desired: 3}}\n",
+             constraints: {hard: {zones: [b]}}\ndependsOn: [db]\ndisruptionBudget: {unhealthyTasksLimit: 1}\nservice: {capacity: {min: 2, desired: 3}}\n",
         );
         let mut engine = engine_info();
         engine.unenforced = vec!["swap".to_owned()];
@@ -273,6 +296,8 @@ mod tests {
     set on the command line: env.LOG_LEVEL
     what ends is not started again (--once)
     its constraints are not asked: there is this machine alone
+    the jobs that it depends on are not waited for
+    its disruption budget is not asked: nothing disturbs it here
     it may use 32 CPUs, and this machine has 4
     it may use 64GiB of memory, and this machine has 8GiB
     the engine cannot bound swap on this machine
@@ -285,6 +310,7 @@ mod tests {
         assert_eq!((service.capacity.min, service.capacity.desired), (1, 1));
         assert_eq!(service.retry.retries(), Some(0));
         assert!(adapted.job.constraints.is_empty());
+        assert!(adapted.job.depends_on.is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use muster_schemas::spec::{Bytes, CpuMillis, JobSpec, Mbps, Spec};
 use muster_schemas::state::{Actor, Ended, Outcome, Phase};
 use muster_schemas::wire::{FromAgent, LogEnd, LogLine, ToAgent};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -227,7 +228,7 @@ impl Cell {
     fn declare(&mut self, job: JobSpec, image: String, listener: &mut impl Listener) {
         let images = BTreeMap::from([(job.image.clone(), Ok(image))]);
         let document = Located {
-            spec: Spec::Job(Box::new(job)),
+            spec: Spec::Job(Arc::new(job)),
             source: DocumentRef {
                 path: String::new(),
                 document: 0,

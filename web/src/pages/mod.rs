@@ -1,11 +1,8 @@
 //! One page to an address.
 
-<<<<<<< HEAD
-pub mod diff;
-=======
 pub mod deploy;
 pub mod deploys;
->>>>>>> b-dev
+pub mod diff;
 pub mod events;
 pub mod host;
 pub mod hosts;

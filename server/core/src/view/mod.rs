@@ -19,12 +19,8 @@ mod task;
 mod tests;
 
 pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
-<<<<<<< HEAD
-pub use deploy::deploy_view;
-pub use diff::{ACTS, diff};
-=======
 pub use deploy::{deploy_view, deploys};
->>>>>>> b-dev
+pub use diff::{ACTS, diff};
 pub use event::event_view;
 pub use filter::{DeployFilter, HostFilter, JobFilter, PlanFilter, TaskFilter};
 pub use fleet::{Serving, fleet_view, task_counts};

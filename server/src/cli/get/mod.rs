@@ -220,6 +220,12 @@ impl GetArgs {
             What::Tasks(filter) => (filter.watch, filter.archived),
             What::Events(filter) => (filter.watch, false),
             What::Jobs(_) | What::Hosts(_) | What::Plans(_) => (false, false),
+            What::Deploys(_) => {
+                return Err(Failure::untried(
+                    "deploys are kept by themselves, and take no time: those that have ended are listed, too",
+                    "Leave `at` with its time out.",
+                ));
+            }
         };
         if watch {
             return Err(Failure::untried(

@@ -245,6 +245,10 @@ impl Listener for Tell {
             | Event::Frozen { .. }
             | Event::Resumed { .. }
             | Event::GraceEnded { .. }
+            | Event::HooksBegan { .. }
+            | Event::VersionBegan { .. }
+            | Event::StopAnnounced { .. }
+            | Event::StopWithdrawn { .. }
             | Event::DeployRequested { .. }
             | Event::DeployCommitted { .. }
             | Event::DeployCanceled { .. }

@@ -87,6 +87,7 @@ fn told(statuses: &[AttemptStatus]) -> String {
         first_healthy_at: None,
         healthy_since: None,
         status: None,
+        asked: None,
         stop: None,
         ended: None,
         retired: false,
