@@ -253,7 +253,7 @@ mod tests {
         let batch = job(r#""batch":{}"#);
         let service = job(r#""service":{"capacity":{"desired":1}}"#);
         let done = task(0, Some(Outcome::Succeeded), Some(0));
-        let code = |job: &JobSpec, tasks: Vec<TaskEnd>, signal| {
+        let code = |job: &JobSpec, tasks: Vec<TaskEnd>, signal: Option<u8>| {
             let interrupted = signal.is_some();
             exit_code(job, &End { tasks, interrupted }, signal)
         };
