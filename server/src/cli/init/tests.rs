@@ -100,7 +100,46 @@ fn a_service_is_written_by_asking_and_wrong_answers_are_told_at_once() {
     `12 cows` is not a size; write a whole number and a unit, such as 256MiB or 2GiB
     Memory for each task [128MiB]:
     "##);
-    insta::assert_snapshot!(assert_holds(folder.path(), &written.spec), @r"");
+    insta::assert_snapshot!(assert_holds(folder.path(), &written.spec), @r##"
+    # yaml-language-server: $schema=.schemas/muster.schema.json
+    apiVersion: muster/v1
+    kind: Job
+    # What the job is known by: another name is another job. The file may be moved.
+    name: shop-web
+    owner: ada@example.com
+    # A tag is turned into a digest when the change is planned; only a commit moves it.
+    image: registry.example.com/shop/web:1.4
+    # env:
+    #   LOG_LEVEL: info
+    # What each task may use; one that needs more memory is killed.
+    resources:
+      cpu: 0.5
+      memory: 256MiB
+    ports:
+      - name: http
+        port: 80
+        # hostPort: 8080  # to reach it under the host's address
+    # A task counts as healthy while this answers ...
+    readiness:
+      http:
+        port: http
+        path: /health
+    # ... and is replaced once nothing listens any more.
+    liveness:
+      tcp:
+        port: http
+      initialDelay: 10s
+      interval: 5s
+    # From the stop signal to the kill signal.
+    killGrace: 10s
+    service:
+      capacity:
+        desired: 3
+      rollout:
+        # One more task than desired starts first; none is stopped before it is healthy.
+        maxSurge: 1
+        maxUnavailable: 0
+    "##);
 }
 
 #[test]
