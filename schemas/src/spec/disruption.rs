@@ -27,7 +27,8 @@ pub struct DisruptionBudget {
     /// Muster asks the owner first before it takes a healthy task away on its own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_managed: Option<SelfManaged>,
-    /// How many healthy tasks may be taken to be replaced within a stretch of time, rollouts included.
+    /// How many healthy tasks may be taken to be replaced within a stretch of time, rollouts included: `unlimited`, which holds
+    /// without it, or one of the rates below.
     #[serde(default, skip_serializing_if = "DisruptionRate::is_unlimited")]
     pub rate: DisruptionRate,
     /// When healthy tasks may be taken to be replaced, rollouts included; at most 64. Without any: at all times.

@@ -247,6 +247,21 @@ fn disruption_budget(page: &mut String, budget: &Value) {
         &properties["selfManaged"],
         &fields_of::<SelfManaged>(),
     );
+    rows(
+        page,
+        "disruptionBudget.windows[].",
+        &properties["windows"]["items"],
+        &fields_of::<DisruptionWindow>(),
+    );
+    section(
+        page,
+        "Disruption rates",
+        "disruptionBudget.rate",
+        "How many healthy tasks may be taken within a stretch of time: `unlimited`, or exactly one of `percentagePerHour`, \
+         `perInterval` and `percentagePerInterval`. Any stretch of that length counts, also across restarts of the control plane. A \
+         count begins with the commit that writes the rate.",
+    );
+    heading(page);
     for (word, fields) in [
         ("percentagePerHour", fields_of::<PercentagePerHour>()),
         ("perInterval", fields_of::<PerInterval>()),
@@ -261,16 +276,9 @@ fn disruption_budget(page: &mut String, budget: &Value) {
             .flatten()
             .find_map(|choice| choice["properties"].get(word));
         if let Some(choice) = choice {
-            let prefix = format!("disruptionBudget.rate.{word}.");
-            rows(page, &prefix, choice, &fields);
+            rows(page, &format!("{word}."), choice, &fields);
         }
     }
-    rows(
-        page,
-        "disruptionBudget.windows[].",
-        &properties["windows"]["items"],
-        &fields_of::<DisruptionWindow>(),
-    );
 }
 
 fn section(page: &mut String, title: &str, field: &str, about: &str) {

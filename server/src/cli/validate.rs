@@ -5,7 +5,7 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
-use muster_core::specs::{Documents, Look, MAX_FILE_BYTES, SpecFile, read_local, render};
+use muster_core::specs::{Documents, Look, MAX_FILE_BYTES, Reader, SpecFile, render};
 use muster_schemas::plan::Diagnostic;
 use serde::Serialize;
 use std::io::{IsTerminal, Read, Write};
@@ -171,10 +171,7 @@ pub fn validate(args: &ValidateArgs, look: Look, out: &mut impl Write) -> anyhow
     let Documents {
         specs,
         mut diagnostics,
-    } = read_local(
-        &gathered.files,
-        gathered.whole && gathered.refused.is_empty(),
-    );
+    } = Reader::local(gathered.whole && gathered.refused.is_empty()).read(&gathered.files);
     diagnostics.extend(gathered.refused);
     diagnostics.sort();
     diagnostics.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));

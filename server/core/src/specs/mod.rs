@@ -81,9 +81,9 @@ pub fn read(files: &[SpecFile]) -> Documents {
 }
 
 /// Like [`read`], for files that stand anywhere on somebody's machine: their paths are for people only, so any will do.
-/// Where they are not the `whole` repository, a job that none of them holds may stand in another one.
-pub fn read_local(files: &[SpecFile], whole: bool) -> Documents {
-    Reader::local(whole).read(files)
+/// They need not be the whole of a repository: a job that none of them holds may stand in another one.
+pub fn read_local(files: &[SpecFile]) -> Documents {
+    Reader::local(false).read(files)
 }
 
 /// Whether a text can be a job's name: lower-case letters, digits and hyphens, beginning with a letter and not ending with
