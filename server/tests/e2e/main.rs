@@ -12,6 +12,7 @@ mod ends;
 mod engine;
 mod hosts;
 mod orphans;
+mod past;
 mod plans;
 mod poll;
 mod process;
