@@ -14,6 +14,7 @@ mod hosts;
 mod local;
 mod order;
 mod orphans;
+mod past;
 mod plans;
 mod poll;
 mod process;
