@@ -242,7 +242,7 @@ mod tests {
                 .into_bytes()
                 .into(),
         };
-        let documents = read_local(&[file], false);
+        let documents = read_local(&[file]);
         assert_eq!(documents.diagnostics, []);
         match &documents.specs[0].spec {
             Spec::Job(job) => (**job).clone(),

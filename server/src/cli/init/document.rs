@@ -162,7 +162,7 @@ impl Answers {
             path: "job.yaml".to_owned(),
             bytes: alone.document("").into_bytes().into(),
         };
-        let found = read_local(&[file], false);
+        let found = read_local(&[file]);
         let first = found.diagnostics.first()?;
         Some(if first.help.is_empty() {
             first.message.clone()

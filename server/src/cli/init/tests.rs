@@ -38,13 +38,10 @@ fn without_asking(
 #[track_caller]
 fn assert_holds(here: &Path, path: &Path) -> String {
     let text = fs::read_to_string(here.join(path)).unwrap();
-    let documents = read_local(
-        &[SpecFile {
-            path: path.display().to_string(),
-            bytes: text.as_bytes().into(),
-        }],
-        false,
-    );
+    let documents = read_local(&[SpecFile {
+        path: path.display().to_string(),
+        bytes: text.as_bytes().into(),
+    }]);
     let told: String = documents
         .diagnostics
         .iter()

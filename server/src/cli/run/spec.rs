@@ -26,7 +26,7 @@ pub(super) fn read(
     env: &BTreeMap<String, String>,
 ) -> anyhow::Result<Option<Read>> {
     let (files, refused) = validate::gather(path)?;
-    let documents = read_local(&files, false);
+    let documents = read_local(&files);
     if !refused.is_empty() || !documents.diagnostics.is_empty() {
         tell(documents.diagnostics.iter().chain(&refused));
         return Ok(None);
@@ -55,7 +55,7 @@ pub(super) fn read(
         path: format!("{} with what the command line sets", file.path),
         bytes: text.into_bytes().into(),
     };
-    let documents = read_local(&[edited], false);
+    let documents = read_local(&[edited]);
     if !documents.diagnostics.is_empty() {
         tell(&documents.diagnostics);
         return Ok(None);
