@@ -341,6 +341,68 @@ pub enum RepositoryTrouble {
         /// What went wrong.
         message: String,
     },
+    /// A commit is not signed as the policy wants it.
+    Unsigned {
+        /// The commit.
+        commit: CommitId,
+        /// Its author, as it says.
+        author: String,
+        /// What is wrong with its signature.
+        why: SignatureFault,
+    },
+}
+
+/// Why a commit does not count as signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum SignatureFault {
+    /// It has no signature.
+    Missing,
+    /// It is signed by a key that the policy does not list.
+    UnknownKey {
+        /// The key's fingerprint, or what the signature says of it.
+        key: String,
+    },
+    /// Its signature does not hold, or cannot be checked.
+    Invalid {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The signer's time is over.
+    SignerExpired {
+        /// The signer, as the policy calls them.
+        signer: String,
+        /// Since then their signatures do not count.
+        not_after: Timestamp,
+    },
+    /// There are more commits since the applied revision than are looked at; this is the head.
+    TooMany {
+        /// So many are looked at.
+        most: u32,
+    },
+}
+
+impl std::fmt::Display for SignatureFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it has no signature"),
+            Self::UnknownKey { key } => {
+                write!(
+                    f,
+                    "it is signed with the key {key}, which is not a signer's"
+                )
+            }
+            Self::Invalid { message } => write!(f, "its signature does not hold: {message}"),
+            Self::SignerExpired { signer, not_after } => write!(
+                f,
+                "it is signed by {signer}, whose signatures do not count since {not_after:.0}"
+            ),
+            Self::TooMany { most } => write!(
+                f,
+                "there are more than {most} commits since the applied revision, and every one of them has to be signed"
+            ),
+        }
+    }
 }
 
 impl std::fmt::Display for RepositoryTrouble {
@@ -365,6 +427,16 @@ impl std::fmt::Display for RepositoryTrouble {
             }
             Self::Unreadable { commit, message } => {
                 write!(f, "revision {commit} cannot be read: {message}")
+            }
+            Self::Unsigned {
+                commit,
+                author,
+                why,
+            } => {
+                write!(
+                    f,
+                    "commit {commit} by {author} is not signed as the policy wants it: {why}"
+                )
             }
         }
     }

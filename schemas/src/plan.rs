@@ -85,6 +85,9 @@ pub struct Plan {
     /// Whether the policy changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub policy_changes: bool,
+    /// The signer of the revision's head, where the policy before it wanted signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// So many tasks run now: what the guard's fraction is of.
     pub running: u32,
     /// Tasks that it will start in all.
@@ -444,6 +447,11 @@ pub enum HoldReason {
         /// So much may be.
         limit_percent: u32,
     },
+    /// It changes the policy, and its head is not signed by one of those who may.
+    PolicySigner {
+        /// Who signed it, as far as it is signed by one of the policy's signers.
+        signed_by: Option<String>,
+    },
 }
 
 impl HoldReason {
@@ -454,6 +462,7 @@ impl HoldReason {
             | HoldReason::OutOfTime { .. }
             | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::PolicyChanges
+            | HoldReason::PolicySigner { .. }
             | HoldReason::HookFailed { .. } => true,
             HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
@@ -531,6 +540,15 @@ impl std::fmt::Display for HoldReason {
                     " would ask for {percent} % of the hosts' {resource}; more than {limit_percent} % needs a human"
                 )
             }
+            HoldReason::PolicySigner { signed_by: None } => f.write_str(
+                "it changes the policy, and its head is not signed by one of those who may change it",
+            ),
+            HoldReason::PolicySigner {
+                signed_by: Some(signer),
+            } => write!(
+                f,
+                "it changes the policy, and {signer}, who signed its head, is not one of those who may change it"
+            ),
         }
     }
 }

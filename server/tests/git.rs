@@ -4,7 +4,8 @@ mod git_repo;
 
 use git_repo::{Repo, serve_http};
 use muster::git::{
-    CommitError, Content, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit, read,
+    CommitError, Content, Followed, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit,
+    read,
 };
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
@@ -36,12 +37,17 @@ fn told(reading: &Reading) -> Vec<(&str, &str)> {
 
 /// Reads the repository; a trouble fails the test.
 fn reading(repo: &Repo) -> Reading {
-    read(&repo.remote(), None).unwrap_or_else(|trouble| panic!("{trouble}"))
+    read(&repo.remote(), &Followed::default()).unwrap_or_else(|trouble| panic!("{trouble}"))
+}
+
+/// After a revision whose policy asks for no signatures.
+fn after(applied: Option<&str>) -> Followed {
+    Followed::unsigned(applied.map(CommitId::from))
 }
 
 /// Reads what must not be followed.
 fn trouble(remote: &Remote, applied: Option<&str>) -> RepositoryTrouble {
-    match read(remote, applied.map(CommitId::from).as_ref()) {
+    match read(remote, &after(applied)) {
         Ok(reading) => panic!("it was read: {:?}", reading.revision),
         Err(trouble) => trouble,
     }
@@ -99,7 +105,7 @@ fn a_bare_repository_and_a_file_url_are_read_too() {
             url,
             ..repo.remote()
         };
-        let reading = read(&remote, Some(&commit.as_str().into())).expect("it reads");
+        let reading = read(&remote, &after(Some(&commit))).expect("it reads");
         assert_eq!(reading.revision.commit.as_str(), commit);
         assert!(!remote.mirror.exists(), "it is read where it is");
     }
@@ -263,7 +269,7 @@ fn history_has_to_go_on_from_the_applied_revision() {
     let second = repo.commit("two");
     let remote = repo.remote();
     for applied in [&first, &second] {
-        read(&remote, Some(&applied.as_str().into())).expect("equal or later is fine");
+        read(&remote, &after(Some(applied))).expect("equal or later is fine");
     }
     let unrelated = |applied: &str, head: &str| {
         let trouble = trouble(&remote, Some(applied));
@@ -287,7 +293,7 @@ fn history_has_to_go_on_from_the_applied_revision() {
     unrelated(&second, &other); // and the old objects are gone
     unrelated("not a commit id", &other);
     assert_eq!(
-        read(&remote, None)
+        read(&remote, &Followed::default())
             .expect("without one applied any is fine")
             .revision
             .commit
@@ -342,8 +348,8 @@ async fn a_repository_elsewhere_is_mirrored() {
         ..repo.remote()
     };
     let look = async |applied: Option<&str>| {
-        let (remote, applied) = (remote.clone(), applied.map(CommitId::from));
-        tokio::task::spawn_blocking(move || read(&remote, applied.as_ref()))
+        let (remote, followed) = (remote.clone(), after(applied));
+        tokio::task::spawn_blocking(move || read(&remote, &followed))
             .await
             .expect("no panic")
     };
@@ -425,7 +431,7 @@ fn a_silent_server_is_given_up() {
 /// A poller at work, and what a test moves and sees of it.
 struct Watched {
     out: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
-    applied: watch::Sender<Option<CommitId>>,
+    followed: watch::Sender<Followed>,
     read_at: watch::Receiver<Option<jiff::Timestamp>>,
     wake: Arc<Notify>,
     shutdown: CancellationToken,
@@ -434,13 +440,13 @@ struct Watched {
 
 fn watch_repo(repo: &Repo, interval: Duration) -> Watched {
     let (out_sender, out) = mpsc::channel(4);
-    let (applied, applied_receiver) = watch::channel(None);
+    let (followed, followed_receiver) = watch::channel(Followed::default());
     let (read_at_sender, read_at) = watch::channel(None);
     let wake = Arc::new(Notify::new());
     let shutdown = CancellationToken::new();
     let poller = Poller {
         remote: repo.remote(),
-        applied: applied_receiver,
+        followed: followed_receiver,
         wake: wake.clone(),
         interval,
         out: out_sender,
@@ -449,7 +455,7 @@ fn watch_repo(repo: &Repo, interval: Duration) -> Watched {
     };
     Watched {
         out,
-        applied,
+        followed,
         read_at,
         wake,
         shutdown,
@@ -502,13 +508,13 @@ async fn the_poller_tells_what_changes_and_nothing_else() {
     repo.write("web.yaml", b"1");
     let first = repo.commit("one");
     assert_eq!(watched.commit().await, first);
-    watched.applied.send_replace(Some(first.as_str().into()));
+    watched.followed.send_replace(after(Some(&first)));
     watched.quiet(3).await;
 
     repo.write("web.yaml", b"2");
     let second = repo.commit("two");
     assert_eq!(watched.commit().await, second);
-    watched.applied.send_replace(Some(second.as_str().into()));
+    watched.followed.send_replace(after(Some(&second)));
 
     let hidden = repo.path().with_extension("away");
     std::fs::rename(repo.path(), &hidden).unwrap();
@@ -592,7 +598,7 @@ async fn a_commit_is_made_on_the_head_that_was_read_and_on_no_other() {
                 message: "Deploy web: 3\n\nMuster-Deploy: d\n".to_owned(),
             };
             let remote = remote.clone();
-            tokio::task::spawn_blocking(move || commit(&remote, &new))
+            tokio::task::spawn_blocking(move || commit(&remote, &new, None))
                 .await
                 .expect("no panic")
         };
@@ -647,7 +653,7 @@ async fn a_commit_is_made_on_the_head_that_was_read_and_on_no_other() {
         author: "ann".to_owned(),
         message: "no".to_owned(),
     };
-    let refused = commit(&repo.remote(), &new);
+    let refused = commit(&repo.remote(), &new, None);
     assert!(
         matches!(&refused, Err(CommitError::Refused(why)) if why.contains("working tree")),
         "{refused:?}"
@@ -674,8 +680,8 @@ fn the_commit_behind_each_removed_file_is_named() {
     repo.write("kept.yaml", b"changed");
     repo.commit("kept is changed");
     repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
-    let reading = read(&repo.remote(), Some(&CommitId::from(applied.as_str())))
-        .unwrap_or_else(|trouble| panic!("{trouble}"));
+    let reading =
+        read(&repo.remote(), &after(Some(&applied))).unwrap_or_else(|trouble| panic!("{trouble}"));
     let removed: Vec<(&str, &str)> = reading
         .removed_by
         .iter()
@@ -695,8 +701,8 @@ fn the_commit_behind_each_removed_file_is_named() {
     );
     // Without an applied revision, or with the head applied, there is nothing to tell.
     for applied in [None, Some(reading.revision.commit.clone())] {
-        let reading =
-            read(&repo.remote(), applied.as_ref()).unwrap_or_else(|trouble| panic!("{trouble}"));
+        let reading = read(&repo.remote(), &Followed::unsigned(applied))
+            .unwrap_or_else(|trouble| panic!("{trouble}"));
         assert!(reading.removed_by.is_empty());
     }
 }

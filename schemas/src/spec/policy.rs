@@ -1,6 +1,6 @@
 //! What automation may do unattended.
 
-use super::{Millis, TimeOfDay};
+use super::{Millis, Signatures, TimeOfDay};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +43,9 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "describe", schemars(length(max = 64)))]
     pub windows: Vec<Window>,
+    /// Which commits have to be signed, and by whom. Without it a signature is neither asked for nor looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Signatures>,
     /// Freezes the cell, for the reason that stands here: no plan that changes a job goes ahead, and nothing automated stops a
     /// container. Commit it by itself; a commit without it ends the freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +79,7 @@ impl PolicySpec {
             headroom: Headroom::default(),
             approvals: Approvals::default(),
             windows: Vec::new(),
+            signatures: None,
             freeze: None,
         }
     }

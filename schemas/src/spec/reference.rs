@@ -6,7 +6,7 @@ use super::{
     DisruptionWindow, ExecProbe, ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe,
     ImmediateRetry, JobSpec, Limits, PerInterval, PercentagePerHour, PercentagePerInterval,
     PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security, SelfManaged, Service,
-    TcpProbe, Tiers, Window,
+    Signatures, Signer, TcpProbe, Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -226,6 +226,25 @@ pub fn reference() -> String {
         &fields_of::<Window>(),
         "windows[].",
         &properties["windows"]["items"],
+    );
+    section(
+        &mut page,
+        "Signatures",
+        "signatures",
+        "Without it nobody has to sign. With it a revision whose commits are not signed by one of the signers is not followed: all stays as it is, an alert that pages says which commit and why, and the next commit that is signed ends it. `require: head` wants a signature on the branch's head, which vouches for all before it; `every` wants one on each commit since the applied revision. A signer's key is an SSH key (`git config gpg.format ssh`) or an OpenPGP key, and a key is not taken from anywhere else. The first revision that a control plane ever follows, and the commit that first writes `signatures`, are judged by nothing. Commits that Muster makes itself (roll-back, deploys) are signed by the key of `muster serve --signing-key`, whose public half has to be a signer, too.",
+    );
+    let signatures = &properties["signatures"];
+    table(
+        &mut page,
+        &fields_of::<Signatures>(),
+        "signatures.",
+        signatures,
+    );
+    rows(
+        &mut page,
+        "signatures.signers[].",
+        &signatures["properties"]["signers"]["items"],
+        &fields_of::<Signer>(),
     );
     page.push_str(EXAMPLES);
     page
@@ -642,5 +661,14 @@ windows:
     from: "00:00"
     to: "24:00"
     timeZone: Europe/Vienna
+signatures:
+  require: head
+  signers:
+    - name: ann@example.com
+      ssh: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAID0IhVQ4T8yyAeSV1eJp371AdchiEq5HiBHx9pjZj/lP ann
+      policy: true
+    - name: the build machine
+      ssh: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPtf0T7RHeIfM0X1+H/4bY1gdnDcLNH17jNbmW82W7C1 ci
+      notAfter: 2027-06-30T00:00:00Z
 ```
 "#;

@@ -11,6 +11,7 @@ use crate::disruption;
 use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
 use crate::headroom;
 use crate::hooks;
+use crate::signatures;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::ids::JobId;
@@ -84,6 +85,11 @@ pub fn check(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Vec<HoldReason> {
     }
     if plan.policy_changes && policy.approvals.for_policy {
         reasons.push(HoldReason::PolicyChanges);
+    }
+    if plan.policy_changes && !signatures::may_change_policy(fleet, plan) {
+        reasons.push(HoldReason::PolicySigner {
+            signed_by: plan.signed_by.clone(),
+        });
     }
     reasons.extend(too_many_stops(fleet, plan, &policy));
     reasons.extend(headroom::too_little(fleet, plan, &policy.headroom));
@@ -325,6 +331,7 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             | HoldReason::FrozenByPolicy { .. }
             | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::PolicyChanges
+            | HoldReason::PolicySigner { .. }
             | HoldReason::HookRuns { .. }
             | HoldReason::HookFailed { .. } => None,
         });

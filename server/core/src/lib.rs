@@ -18,6 +18,7 @@ mod headroom;
 pub mod hooks;
 pub mod plan;
 pub mod predict;
+pub mod signatures;
 pub mod specs;
 pub mod view;
 pub mod window;

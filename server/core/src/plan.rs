@@ -5,6 +5,7 @@
 
 use crate::fleet::{Fleet, Job, TaskPhase};
 use crate::guard;
+use crate::signatures::{self, Signed};
 use crate::specs::Documents;
 use jiff::Timestamp;
 use muster_schemas::ids::{JobId, PlanId};
@@ -26,6 +27,8 @@ pub struct PlanInput {
     pub images: BTreeMap<String, Result<String, String>>,
     /// The commits that removed files since the applied revision, by the files' paths, as far as they are known.
     pub removed_by: BTreeMap<String, Revision>,
+    /// Who signed it, as far as the policy of the time of reading asked for that.
+    pub signed: Signed,
 }
 
 /// The image references that have to be resolved before a plan for these documents can be made: those that no job has
@@ -131,6 +134,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
             withheld,
             refused,
             policy,
+            signed_by: signatures::signer(fleet.policy.as_ref(), &input.signed, now),
         },
     )
 }
@@ -159,6 +163,7 @@ pub fn plan_released(fleet: &Fleet, now: Timestamp) -> Option<Plan> {
             withheld,
             refused: latest.plan.refused.clone(),
             policy: fleet.policy.clone(),
+            signed_by: latest.plan.signed_by.clone(),
         },
     ))
 }
@@ -207,6 +212,7 @@ struct Draft {
     withheld: Vec<Withheld>,
     refused: Vec<Diagnostic>,
     policy: Option<PolicySpec>,
+    signed_by: Option<String>,
 }
 
 fn finish(fleet: &Fleet, draft: Draft) -> Plan {
@@ -227,6 +233,7 @@ fn finish(fleet: &Fleet, draft: Draft) -> Plan {
         withheld: draft.withheld,
         refused: draft.refused,
         policy: draft.policy,
+        signed_by: draft.signed_by,
         running: fleet.running_tasks(),
         starts,
         stops,

@@ -288,6 +288,7 @@ fn a_renamed_file_keeps_its_containers() {
         documents,
         images: Default::default(),
         removed_by: Default::default(),
+        signed: Default::default(),
     };
     world
         .give(muster_core::decide::Input::Revision(Box::new(input)))

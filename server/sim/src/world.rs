@@ -333,6 +333,7 @@ impl World {
             documents,
             images,
             removed_by: Default::default(),
+            signed: Default::default(),
         }))]);
     }
 
@@ -354,6 +355,7 @@ impl World {
                 documents: Documents::default(),
                 images: BTreeMap::new(),
                 removed_by: Default::default(),
+                signed: Default::default(),
             };
             self.give(vec![Input::Revision(Box::new(input))]);
         }

@@ -29,6 +29,10 @@ pub struct ServeArgs {
     /// The private key with which an ssh repository is read
     #[arg(long, value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
+    /// The SSH private key that signs the commits that Muster makes (roll-back, deploys), where a policy wants signatures: without a
+    /// passphrase, and readable by nobody else
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
     /// The cell's name; it stands on every container
     #[arg(long, default_value = "local")]
     pub cell: String,
@@ -54,6 +58,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         repository: args.repo,
         branch: args.branch,
         ssh_key: args.ssh_key,
+        signing_key: args.signing_key,
         cell: args.cell,
         poll: Duration::from_millis(args.poll.0),
     };

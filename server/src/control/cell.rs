@@ -1,6 +1,6 @@
 //! The cell as the API sees it: the control loop, its journal and its agents.
 
-use super::commits;
+use super::commits::{self, Committing};
 use super::handle::{CommandError, ControlHandle};
 use super::past::PastError;
 use super::preview::preview;
@@ -9,7 +9,6 @@ use crate::api::state::{
     Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
     TaskHistoryQuery,
 };
-use crate::git::Remote;
 use crate::hosts::{self, Hub, LogError};
 use crate::journal::{EventFilter, HistoryFilter};
 use futures::future::BoxFuture;
@@ -47,7 +46,7 @@ pub struct RunningCell {
     /// The address that agents are told to dial.
     pub agent_url: String,
     /// The repository of specs.
-    pub remote: Remote,
+    pub repository: Committing,
     /// When the repository was last read.
     pub repository_read_at: watch::Receiver<Option<Timestamp>>,
 }
@@ -164,7 +163,7 @@ impl Cell for RunningCell {
         request: PlanRequest,
         by: String,
     ) -> BoxFuture<'_, Result<PlanPreview, PreviewFault>> {
-        Box::pin(preview(&self.control, &self.remote, request, by))
+        Box::pin(preview(&self.control, &self.repository.remote, request, by))
     }
 
     fn roll_back(
@@ -176,7 +175,7 @@ impl Cell for RunningCell {
     ) -> BoxFuture<'_, Result<CommitAnswer, CommandFault>> {
         Box::pin(async move {
             let committed =
-                commits::roll_back(&self.control, &self.remote, by, to, job, reason).await?;
+                commits::roll_back(&self.control, &self.repository, by, to, job, reason).await?;
             let message = if committed.changed {
                 format!("commit {} goes back", short(committed.commit.as_str()))
             } else {

@@ -1,12 +1,15 @@
 //! What people and pipelines change becomes a commit: git stays the only desired state.
 
-use super::handle::ControlHandle;
+use super::handle::{ControlHandle, followed};
 use crate::api::state::CommandFault;
 use crate::git::{
-    CommitError, Content, NewCommit, ReadAtError, Reading, Remote, commit, read, read_at,
+    CommitError, Content, Followed, NewCommit, ReadAtError, Reading, Remote, SigningKey, commit,
+    read, read_at,
 };
+use jiff::Timestamp;
 use muster_core::decide::deploy::asks_for;
 use muster_core::fleet::Deploy;
+use muster_core::signatures::{Verdict, judge, signer_by_fingerprint};
 use muster_core::specs::edit::{EditError, NewValue, set_fields, take_document};
 use muster_core::specs::{self, SpecFile};
 use muster_schemas::deploy::DeploySpec;
@@ -14,6 +17,7 @@ use muster_schemas::ids::{CommitId, JobId};
 use muster_schemas::plan::Revision;
 use muster_schemas::spec::Spec;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The branch may move on while a commit is made; so often it is made anew on the new head.
 const TRIES: u32 = 5;
@@ -44,6 +48,15 @@ pub(super) enum Change {
     },
 }
 
+/// The repository as the control plane commits to it.
+#[derive(Debug, Clone)]
+pub struct Committing {
+    /// Where it is.
+    pub remote: Remote,
+    /// The key that signs its own commits, if there is one.
+    pub key: Option<Arc<SigningKey>>,
+}
+
 /// What was committed.
 #[derive(Debug, Clone)]
 pub(super) struct Committed {
@@ -56,18 +69,19 @@ pub(super) struct Committed {
 /// Commits a change for `by` and has the repository read. `message` is the subject; trailers say who and why.
 pub(super) async fn commit_change(
     control: &ControlHandle,
-    remote: &Remote,
+    repository: &Committing,
     by: String,
     change: Change,
     subject: String,
     trailers: Vec<(&'static str, String)>,
 ) -> Result<Committed, CommandFault> {
-    let remote = remote.clone();
-    let applied = control.applied().borrow().clone();
+    let repository = repository.clone();
+    let control = control.clone();
+    let woken = control.clone();
     let message = message(&subject, &trailers);
     let committed = tokio::task::spawn_blocking(move || {
         for _ in 0..TRIES {
-            match try_commit(&remote, applied.as_ref(), &by, &change, &message) {
+            match try_commit(&control, &repository, &by, &change, &message) {
                 Err(Failure::HeadMoved) => {}
                 Err(Failure::Fault(fault)) => return Err(fault),
                 Ok(committed) => return Ok(committed),
@@ -79,7 +93,7 @@ pub(super) async fn commit_change(
     })
     .await
     .map_err(|error| CommandFault::Unavailable(error.to_string()))??;
-    control.refresh();
+    woken.refresh();
     Ok(committed)
 }
 
@@ -95,13 +109,23 @@ impl From<CommandFault> for Failure {
 }
 
 fn try_commit(
-    remote: &Remote,
-    applied: Option<&CommitId>,
+    control: &ControlHandle,
+    repository: &Committing,
     by: &str,
     change: &Change,
     message: &str,
 ) -> Result<Committed, Failure> {
-    let head = read(remote, applied).map_err(|trouble| unavailable(trouble.to_string()))?;
+    let remote = &repository.remote;
+    let (policy, followed) = control.read(|fleet| (fleet.policy.clone(), followed(fleet)));
+    let key = key_for(repository, &followed)?;
+    let head = read(remote, &followed).map_err(|trouble| unavailable(trouble.to_string()))?;
+    // Our signature vouches for the head, so it is not put on top of a commit that would be refused without it.
+    if let Verdict::Refused(trouble) = judge(policy.as_ref(), &head.signed, Timestamp::now()) {
+        return Err(CommandFault::Conflict(format!(
+            "nothing is committed on top of a head that is not followed: {trouble}"
+        ))
+        .into());
+    }
     let parent = head.revision.commit.clone();
     let content = content(remote, head, change)?;
     let new = NewCommit {
@@ -110,7 +134,7 @@ fn try_commit(
         author: by.to_owned(),
         message: message.to_owned(),
     };
-    match commit(remote, &new) {
+    match commit(remote, &new, key) {
         Ok(commit) => Ok(Committed {
             commit,
             changed: true,
@@ -127,6 +151,32 @@ fn try_commit(
             Err(unavailable(error.to_string()).into())
         }
     }
+}
+
+/// The key that signs, where the policy in force wants signatures: then it has to be one whose signatures count.
+fn key_for<'k>(
+    repository: &'k Committing,
+    followed: &Followed,
+) -> Result<Option<&'k SigningKey>, CommandFault> {
+    let key = repository.key.as_deref();
+    let Some(signatures) = &followed.signatures else {
+        return Ok(key);
+    };
+    let Some(key) = key else {
+        return Err(CommandFault::Conflict(
+            "the policy wants signed commits, and this control plane has no key to sign with: start it with `--signing-key FILE` \
+             and list that key's public half among the policy's signers, or push a signed commit that does the same"
+                .to_owned(),
+        ));
+    };
+    if signer_by_fingerprint(signatures, key.fingerprint(), Timestamp::now()).is_none() {
+        return Err(CommandFault::Conflict(format!(
+            "the policy wants signed commits, and the key of this control plane is not one whose signatures count: list \
+             `{}` among the policy's signers, or push a signed commit that does the same",
+            key.public()
+        )));
+    }
+    Ok(Some(key))
 }
 
 fn unavailable(message: String) -> CommandFault {
@@ -245,7 +295,7 @@ fn message(subject: &str, trailers: &[(&'static str, String)]) -> String {
 /// Commits what a deploy asks for.
 pub(super) async fn deploy(
     control: &ControlHandle,
-    remote: &Remote,
+    repository: &Committing,
     deploy: &Deploy,
 ) -> Result<Committed, CommandFault> {
     let spec = &deploy.spec;
@@ -282,7 +332,7 @@ pub(super) async fn deploy(
     let subject: String = subject.chars().take(MAX_SUBJECT).collect();
     commit_change(
         control,
-        remote,
+        repository,
         deploy.by.clone(),
         change,
         subject,
@@ -307,12 +357,12 @@ fn trailers(deploy: &Deploy) -> Vec<(&'static str, String)> {
 /// undo.
 pub(super) async fn take_back(
     control: &ControlHandle,
-    remote: &Remote,
+    repository: &Committing,
     deploy: &Deploy,
     commit: &CommitId,
 ) -> Result<Committed, CommandFault> {
     let stands = {
-        let (remote, spec) = (remote.clone(), deploy.spec.clone());
+        let (remote, spec) = (repository.remote.clone(), deploy.spec.clone());
         tokio::task::spawn_blocking(move || still_asked_for(&remote, &spec))
             .await
             .map_err(|error| unavailable(error.to_string()))??
@@ -330,7 +380,7 @@ pub(super) async fn take_back(
     let subject = format!("Take back deploy {} of {}", deploy.id, deploy.spec.job);
     commit_change(
         control,
-        remote,
+        repository,
         deploy.by.clone(),
         change,
         subject,
@@ -341,7 +391,8 @@ pub(super) async fn take_back(
 
 /// None where the head's document of the job still asks for what the deploy did; else the head.
 fn still_asked_for(remote: &Remote, spec: &DeploySpec) -> Result<Option<CommitId>, CommandFault> {
-    let head = read(remote, None).map_err(|trouble| unavailable(trouble.to_string()))?;
+    let head =
+        read(remote, &Followed::default()).map_err(|trouble| unavailable(trouble.to_string()))?;
     let documents = specs::read(&head.files);
     let asked_for = documents.specs.iter().any(|located| {
         matches!(&located.spec, Spec::Job(job) if job.name == spec.job && asks_for(job, spec))
@@ -352,14 +403,14 @@ fn still_asked_for(remote: &Remote, spec: &DeploySpec) -> Result<Option<CommitId
 /// Goes back to what an earlier revision held: all of it, or one job's document.
 pub(super) async fn roll_back(
     control: &ControlHandle,
-    remote: &Remote,
+    repository: &Committing,
     by: String,
     to: String,
     job: Option<JobId>,
     reason: String,
 ) -> Result<Committed, CommandFault> {
     let target = {
-        let (remote, to) = (remote.clone(), to.clone());
+        let (remote, to) = (repository.remote.clone(), to.clone());
         tokio::task::spawn_blocking(move || revision_of(&remote, &to))
             .await
             .map_err(|error| unavailable(error.to_string()))??
@@ -379,7 +430,7 @@ pub(super) async fn roll_back(
         ("Muster-Reason", reason),
     ];
     let subject = format!("Roll {what}back to {}", title(&target));
-    commit_change(control, remote, by, change, subject, trailers).await
+    commit_change(control, repository, by, change, subject, trailers).await
 }
 
 fn title(revision: &Revision) -> String {

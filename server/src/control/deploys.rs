@@ -1,10 +1,9 @@
 //! Deploys that were asked for become commits, and those that were taken back are undone. What has to be done follows from the
 //! fleet, so that it goes on after a restart.
 
-use super::commits::{deploy, take_back};
+use super::commits::{Committing, deploy, take_back};
 use super::handle::ControlHandle;
 use crate::api::state::CommandFault;
-use crate::git::Remote;
 use muster_core::decide::Input;
 use muster_core::fleet::Deploy;
 use muster_schemas::event::Event;
@@ -18,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Commits and undoes, one after the other, until `shutdown`.
 pub(super) async fn follow_deploys(
     control: ControlHandle,
-    remote: Remote,
+    repository: Committing,
     shutdown: CancellationToken,
 ) {
     let mut records = control.records();
@@ -32,7 +31,7 @@ pub(super) async fn follow_deploys(
         });
         let mut failed = false;
         for deploy in due {
-            failed |= !one(&control, &remote, &deploy).await;
+            failed |= !one(&control, &repository, &deploy).await;
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -62,10 +61,10 @@ async fn asked_for(
 }
 
 /// Does what is due for one deploy. Says whether it needs no other try.
-async fn one(control: &ControlHandle, remote: &Remote, due: &Deploy) -> bool {
+async fn one(control: &ControlHandle, repository: &Committing, due: &Deploy) -> bool {
     let id = due.id.clone();
     let (done, input) = match &due.commit {
-        None => match deploy(control, remote, due).await {
+        None => match deploy(control, repository, due).await {
             Ok(committed) => (
                 true,
                 Input::DeployCommitted {
@@ -85,7 +84,7 @@ async fn one(control: &ControlHandle, remote: &Remote, due: &Deploy) -> bool {
                 },
             ),
         },
-        Some((commit, _)) => match take_back(control, remote, due, commit).await {
+        Some((commit, _)) => match take_back(control, repository, due, commit).await {
             Ok(committed) => (
                 true,
                 Input::DeployTakenBack {

@@ -1,13 +1,14 @@
 //! What the rest of the process holds of the control loop.
 
 use super::past::Past;
+use crate::git::Followed;
 use crate::journal::Journal;
 use jiff::Timestamp;
 use muster_core::assign::assignments;
 use muster_core::decide::{Answer, Command, Input, Refusal};
 use muster_core::fleet::Fleet;
 use muster_schemas::event::Record;
-use muster_schemas::ids::{CommitId, HostId};
+use muster_schemas::ids::HostId;
 use muster_schemas::state::Actor;
 use muster_schemas::wire::Assignments;
 use std::collections::BTreeMap;
@@ -73,11 +74,25 @@ pub(super) struct Shared {
     pub(super) info: ServeInfo,
     pub(super) assignments: Mutex<BTreeMap<HostId, AssignmentsSender>>,
     pub(super) heard: Mutex<BTreeMap<HostId, Instant>>,
-    pub(super) applied: watch::Sender<Option<CommitId>>,
+    pub(super) followed: watch::Sender<Followed>,
     pub(super) refresh: Arc<Notify>,
     pub(super) beat: Mutex<Instant>,
     /// What a check of the whole journal found wrong.
     pub(super) journal_trouble: Mutex<Option<String>>,
+}
+
+/// What a fleet follows.
+pub(super) fn followed(fleet: &Fleet) -> Followed {
+    Followed {
+        applied: fleet
+            .revision
+            .as_ref()
+            .map(|revision| revision.commit.clone()),
+        signatures: fleet
+            .policy
+            .as_ref()
+            .and_then(|policy| policy.signatures.clone()),
+    }
 }
 
 impl ControlHandle {
@@ -87,12 +102,7 @@ impl ControlHandle {
         info: ServeInfo,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (inputs, received) = mpsc::channel(INPUTS);
-        let applied = watch::Sender::new(
-            fleet
-                .revision
-                .as_ref()
-                .map(|revision| revision.commit.clone()),
-        );
+        let followed = watch::Sender::new(followed(&fleet));
         let shared = Shared {
             fleet: RwLock::new(fleet),
             inputs,
@@ -102,7 +112,7 @@ impl ControlHandle {
             info,
             assignments: Mutex::default(),
             heard: Mutex::default(),
-            applied,
+            followed,
             refresh: Arc::new(Notify::new()),
             beat: Mutex::new(Instant::now()),
             journal_trouble: Mutex::default(),
@@ -191,9 +201,9 @@ impl ControlHandle {
         Arc::clone(&self.shared.refresh)
     }
 
-    /// The applied revision's commit, as it changes.
-    pub fn applied(&self) -> watch::Receiver<Option<CommitId>> {
-        self.shared.applied.subscribe()
+    /// The applied revision's commit, and the signatures that its policy asks of the next, as they change.
+    pub fn followed(&self) -> watch::Receiver<Followed> {
+        self.shared.followed.subscribe()
     }
 
     /// What does not change while the control plane runs.

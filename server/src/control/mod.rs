@@ -18,6 +18,7 @@ mod verification;
 mod writer;
 
 pub use cell::RunningCell;
+pub use commits::Committing;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
 pub use past::{Past, PastError};
 pub use process::{ServeConfig, serve};

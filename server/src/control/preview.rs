@@ -3,13 +3,14 @@
 use super::handle::ControlHandle;
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
-use crate::git::{ReadAtError, Reading, Remote, read, read_at};
+use crate::git::{Followed, ReadAtError, Reading, Remote, read, read_at};
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
 use muster_core::guard;
 use muster_core::plan::{PlanInput, plan};
 use muster_core::predict::predict;
+use muster_core::signatures::Signed;
 use muster_core::specs::{Reader, SpecFile};
 use muster_core::view::plan_view_of;
 use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
@@ -37,7 +38,7 @@ pub(super) async fn preview(
                     ReadAtError::NoRevision { .. } => PreviewFault::NotFound(error.to_string()),
                     ReadAtError::Trouble(trouble) => unreadable(&trouble),
                 }),
-                None => read(&remote, None).map_err(|trouble| unreadable(&trouble)),
+                None => read(&remote, &Followed::default()).map_err(|trouble| unreadable(&trouble)),
             })
             .await??
         }
@@ -80,6 +81,7 @@ fn working_tree(files: Vec<PlanFile>, by: String) -> Reading {
             .collect(),
         diagnostics: Vec::new(),
         removed_by: BTreeMap::new(),
+        signed: Signed::default(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The control plane as a process: which parts there are, and how they begin and end together.
 
 use super::cell::RunningCell;
+use super::commits::Committing;
 use super::deploys::follow_deploys;
 use super::handle::ServeInfo;
 use super::{follow_repository, run, start, verify_journal};
 use crate::api;
-use crate::git::{Poller, Remote};
+use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
 use anyhow::Context as _;
@@ -37,6 +38,8 @@ pub struct ServeConfig {
     pub branch: String,
     /// The private key with which an ssh repository is read.
     pub ssh_key: Option<PathBuf>,
+    /// The SSH private key that signs the commits that it makes.
+    pub signing_key: Option<PathBuf>,
     /// The cell's name.
     pub cell: String,
     /// How often the repository is read without being told.
@@ -61,6 +64,16 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
             home.display()
         )
     })?;
+    let signing_key = match &config.signing_key {
+        Some(path) => Some(Arc::new(SigningKey::read(path)?)),
+        None => None,
+    };
+    if let Some(key) = &signing_key {
+        tracing::info!(
+            key = key.public(),
+            "commits that Muster makes are signed with this key"
+        );
+    }
     let opened = Journal::open(&home.join("journal.db")).await?;
 
     let remote = Remote {
@@ -94,10 +107,14 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
 
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
-    let deploy_remote = remote.clone();
-    let poller = Poller {
+    let repository = Committing {
         remote: remote.clone(),
-        applied: control.applied(),
+        key: signing_key,
+    };
+    let deploy_repository = repository.clone();
+    let poller = Poller {
+        remote,
+        followed: control.followed(),
         wake: control.refreshes(),
         interval: config.poll,
         out: readings_out,
@@ -107,7 +124,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let cell = RunningCell {
         control: control.clone(),
         hub: hub.clone(),
-        remote,
+        repository,
         agent_url: format!("https://{}", config.agent_listen),
         repository_read_at,
     };
@@ -146,7 +163,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
-            follow_deploys(control, deploy_remote, shutdown).await;
+            follow_deploys(control, deploy_repository, shutdown).await;
             Ok(())
         });
     }

@@ -119,6 +119,7 @@ pub(super) async fn prepare(
             documents,
             images,
             removed_by: reading.removed_by.clone(),
+            signed: reading.signed.clone(),
         },
         all_resolved,
     ))

@@ -50,7 +50,7 @@ fn with_sources(error: &dyn Error) -> String {
 mod tests {
     use super::*;
     use crate::api::state::Cell as _;
-    use crate::control::{RunningCell, ServeInfo, run, start};
+    use crate::control::{Committing, RunningCell, ServeInfo, run, start};
     use crate::git::Remote;
     use crate::hosts::{Authority, AuthoritySettings, Hub};
     use crate::journal::Journal;
@@ -88,11 +88,14 @@ mod tests {
         RunningCell {
             control: control.clone(),
             hub,
-            remote: Remote {
-                url: home.join("specs.git").display().to_string(),
-                branch: "main".to_owned(),
-                ssh_key: None,
-                mirror: home.join("mirror.git"),
+            repository: Committing {
+                remote: Remote {
+                    url: home.join("specs.git").display().to_string(),
+                    branch: "main".to_owned(),
+                    ssh_key: None,
+                    mirror: home.join("mirror.git"),
+                },
+                key: None,
             },
             agent_url: "https://127.0.0.1:7401".to_owned(),
             repository_read_at: watch::channel(None).1,

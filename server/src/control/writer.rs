@@ -1,6 +1,6 @@
 //! The loop itself: take inputs, decide, append, show.
 
-use super::handle::{ControlHandle, Message, ServeInfo, Waiting};
+use super::handle::{ControlHandle, Message, ServeInfo, Waiting, followed};
 use crate::journal::{Journal, JournalError, Opened};
 use jiff::Timestamp;
 use muster_core::assign::assignments;
@@ -252,15 +252,10 @@ async fn show(
         tracing::error!(%error, "finished tasks could not be written to history");
     }
     send_assignments(handle, &touched);
-    let commit = handle.read(|fleet| {
-        fleet
-            .revision
-            .as_ref()
-            .map(|revision| revision.commit.clone())
-    });
-    shared.applied.send_if_modified(|known| {
-        let changed = *known != commit;
-        *known = commit;
+    let now = handle.read(followed);
+    shared.followed.send_if_modified(|known| {
+        let changed = *known != now;
+        *known = now;
         changed
     });
     for record in records {

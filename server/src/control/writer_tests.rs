@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::CommandError;
+use crate::git::Followed;
 use muster_core::plan::PlanInput;
 use muster_core::specs::{Documents, Located};
 use muster_schemas::ids::CommitId;
@@ -63,7 +64,7 @@ struct Rig {
     running: JoinHandle<Result<(), ControlError>>,
     watcher: broadcast::Receiver<Arc<Record>>,
     agent: watch::Receiver<Option<Arc<Assignments>>>,
-    applied: watch::Receiver<Option<CommitId>>,
+    followed: watch::Receiver<Followed>,
     _home: TempDir,
 }
 
@@ -103,15 +104,15 @@ impl Rig {
             .expect("a known host");
         let mut agent = control.assignments_of(host);
         agent.mark_unchanged();
-        let mut applied = control.applied();
-        applied.mark_unchanged();
+        let mut followed = control.followed();
+        followed.mark_unchanged();
         Self {
             watcher: control.records(),
             gate,
             control,
             running,
             agent,
-            applied,
+            followed,
             _home: home,
         }
     }
@@ -144,7 +145,7 @@ impl Rig {
             "an agent gets orders that are not durable"
         );
         assert!(
-            !self.applied.has_changed().expect("the handle is there"),
+            !self.followed.has_changed().expect("the handle is there"),
             "a commit counts as applied before it is durable"
         );
     }
@@ -189,7 +190,7 @@ async fn nobody_hears_of_an_event_before_it_is_durable() {
         "{orders:?}"
     );
     assert_eq!(
-        *rig.applied.borrow_and_update(),
+        rig.followed.borrow_and_update().applied,
         Some(revision().revision.commit)
     );
     assert!(!rig.running.is_finished());
@@ -246,6 +247,7 @@ fn revision() -> PlanInput {
         documents,
         images: BTreeMap::from([(IMAGE.to_owned(), Ok(digest))]),
         removed_by: BTreeMap::new(),
+        signed: Default::default(),
     }
 }
 

@@ -10,18 +10,23 @@ mod entries;
 mod poller;
 mod remote;
 mod removals;
+mod signatures;
+mod signing;
 mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
 pub use poller::Poller;
+pub use signing::{SigningKey, SigningKeyError};
 pub use write::{CommitError, Content, NewCommit, commit};
 
 use entries::Blobs;
 use git2::{Oid, Repository};
+use muster_core::signatures::Signed;
 use muster_core::specs::SpecFile;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::{Diagnostic, Revision};
+use muster_schemas::spec::Signatures;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +52,25 @@ pub struct Remote {
     pub mirror: PathBuf,
 }
 
+/// What is followed now, by which the next revision is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// The applied revision.
+    pub applied: Option<CommitId>,
+    /// The signatures that the policy in force asks for.
+    pub signatures: Option<Signatures>,
+}
+
+impl Followed {
+    /// A revision, by a policy that asks for no signature.
+    pub fn unsigned(applied: Option<CommitId>) -> Self {
+        Self {
+            applied,
+            signatures: None,
+        }
+    }
+}
+
 /// What a branch's head holds.
 pub struct Reading {
     /// The head.
@@ -58,17 +82,19 @@ pub struct Reading {
     pub diagnostics: Vec<Diagnostic>,
     /// The commits that removed spec files since the applied revision, by path, as far as they are found.
     pub removed_by: BTreeMap<String, Revision>,
+    /// Who signed it, as far as the policy asks for that.
+    pub signed: Signed,
 }
 
 /// Reads the head of the followed branch. It blocks, for as long as a fetch takes.
 ///
-/// `applied` is the revision that holds now: a head that does not descend from it (a force-push, another repository, an old
-/// copy) is trouble, also where the mirror has never heard of it.
+/// A head that does not descend from the applied revision (a force-push, another repository, an old copy) is trouble, also where the
+/// mirror has never heard of it.
 ///
 /// # Errors
 /// What makes the repository, or its head, one that must not be followed.
-pub fn read(remote: &Remote, applied: Option<&CommitId>) -> Result<Reading, RepositoryTrouble> {
-    Reader::default().read(remote, applied)
+pub fn read(remote: &Remote, followed: &Followed) -> Result<Reading, RepositoryTrouble> {
+    Reader::default().read(remote, followed)
 }
 
 /// Reads one revision after the other: files that are the same as in the last one are not unpacked again.
@@ -85,11 +111,11 @@ impl Reader {
     pub fn read(
         &self,
         remote: &Remote,
-        applied: Option<&CommitId>,
+        followed: &Followed,
     ) -> Result<Reading, RepositoryTrouble> {
         let head = head(remote)?;
-        head.check_descends_from(applied)?;
-        head.reading(applied, &self.blobs)
+        head.check_descends_from(followed.applied.as_ref())?;
+        head.reading(followed, &self.blobs)
     }
 
     /// Like [`Self::read`]; nothing where the head is the one that is known.
@@ -99,15 +125,15 @@ impl Reader {
     fn read_new(
         &self,
         remote: &Remote,
-        applied: Option<&CommitId>,
+        followed: &Followed,
         known: Option<&CommitId>,
     ) -> Result<Option<Reading>, RepositoryTrouble> {
         let head = head(remote)?;
         if known == Some(&head.commit()) {
             return Ok(None);
         }
-        head.check_descends_from(applied)?;
-        head.reading(applied, &self.blobs).map(Some)
+        head.check_descends_from(followed.applied.as_ref())?;
+        head.reading(followed, &self.blobs).map(Some)
     }
 }
 
@@ -127,7 +153,7 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })?;
-    Ok(found.reading(None, &Blobs::default())?)
+    Ok(found.reading(&Followed::default(), &Blobs::default())?)
 }
 
 /// Why a revision that somebody named cannot be read.
@@ -200,11 +226,8 @@ impl Head {
     }
 
     /// Reads the revision and its files; `blobs` has those that were read last.
-    fn reading(
-        &self,
-        applied: Option<&CommitId>,
-        blobs: &Blobs,
-    ) -> Result<Reading, RepositoryTrouble> {
+    fn reading(&self, followed: &Followed, blobs: &Blobs) -> Result<Reading, RepositoryTrouble> {
+        let applied = followed.applied.as_ref();
         let commit = self
             .repository
             .find_commit(self.commit)
@@ -217,6 +240,13 @@ impl Head {
             files,
             diagnostics,
             removed_by: removals::removals(&self.repository, self.commit, applied),
+            signed: signatures::read(
+                &self.repository,
+                self.commit,
+                applied,
+                followed.signatures.as_ref(),
+            )
+            .map_err(|message| self.unreadable(message))?,
         })
     }
 

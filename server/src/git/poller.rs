@@ -1,9 +1,10 @@
 //! Watching a branch: looked at every so often, and at once when somebody says that it moved.
 
-use super::{Reader, Reading, Remote};
+use super::{Followed, Reader, Reading, Remote};
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
+use muster_schemas::spec::Signatures;
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +19,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 pub struct Poller {
     /// Where the specs come from.
     pub remote: Remote,
-    /// The revision that holds now.
-    pub applied: watch::Receiver<Option<CommitId>>,
+    /// What is followed now.
+    pub followed: watch::Receiver<Followed>,
     /// Notified when the branch may have moved: it is looked at at once.
     pub wake: Arc<Notify>,
     /// The time from one look to the next; each is up to a fifth longer or shorter, so that many cells do not ask one forge
     /// at the same moment.
     pub interval: Duration,
-    /// Gets a reading when the head is another than the last one sent, and after trouble; gets trouble when it begins and
+    /// Gets a reading when the head is another than the last one sent, after trouble, and when other signatures are asked for; gets trouble when it begins and
     /// when it becomes other trouble.
     pub out: mpsc::Sender<Result<Reading, RepositoryTrouble>>,
     /// When the repository was last looked at with success, whether or not there was anything new.
@@ -37,7 +38,8 @@ pub struct Poller {
 /// What was sent last.
 enum Sent {
     Nothing,
-    Reading(CommitId),
+    /// With the signatures that were asked for.
+    Reading(CommitId, Option<Signatures>),
     Trouble(RepositoryTrouble),
 }
 
@@ -48,12 +50,19 @@ impl Poller {
         let reader = Arc::new(Reader::default());
         loop {
             let began = Instant::now();
-            let applied = self.applied.borrow_and_update().clone();
+            let followed = self.followed.borrow_and_update().clone();
             let known = match &sent {
-                Sent::Reading(commit) => Some(commit.clone()),
-                Sent::Nothing | Sent::Trouble(_) => None,
+                Sent::Reading(commit, asked) if *asked == followed.signatures => {
+                    Some(commit.clone())
+                }
+                Sent::Reading(..) | Sent::Nothing | Sent::Trouble(_) => None,
             };
-            let look = look_in_thread(Arc::clone(&reader), self.remote.clone(), applied, known);
+            let look = look_in_thread(
+                Arc::clone(&reader),
+                self.remote.clone(),
+                followed.clone(),
+                known,
+            );
             let found = tokio::select! {
                 found = look => found,
                 // The thread is left to its bounds; it holds nothing that anybody waits for.
@@ -63,7 +72,8 @@ impl Poller {
                 Ok(found) => {
                     self.read_at.send_replace(Some(Timestamp::now()));
                     found.map(|reading| {
-                        sent = Sent::Reading(reading.revision.commit.clone());
+                        let commit = reading.revision.commit.clone();
+                        sent = Sent::Reading(commit, followed.signatures.clone());
                         Ok(reading)
                     })
                 }
@@ -89,9 +99,23 @@ impl Poller {
             tokio::select! {
                 () = tokio::time::sleep_until(began + pause) => {}
                 () = self.wake.notified() => tokio::time::sleep_until(began + SHORTEST_PAUSE).await,
+                () = asks_otherwise(&mut self.followed, &followed.signatures) => {
+                    tokio::time::sleep_until(began + SHORTEST_PAUSE).await;
+                }
                 () = self.shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+/// Returns once other signatures are asked for than before: what was read meanwhile has to be read again.
+async fn asks_otherwise(followed: &mut watch::Receiver<Followed>, before: &Option<Signatures>) {
+    let nobody_tells = followed
+        .wait_for(|now| now.signatures != *before)
+        .await
+        .is_err();
+    if nobody_tells {
+        std::future::pending().await
     }
 }
 
@@ -100,14 +124,14 @@ impl Poller {
 async fn look_in_thread(
     reader: Arc<Reader>,
     remote: Remote,
-    applied: Option<CommitId>,
+    followed: Followed,
     known: Option<CommitId>,
 ) -> Result<Option<Reading>, RepositoryTrouble> {
     let (answer, answered) = oneshot::channel();
     let spawned = std::thread::Builder::new()
         .name("git".into())
         .spawn(move || {
-            let _ = answer.send(reader.read_new(&remote, applied.as_ref(), known.as_ref()));
+            let _ = answer.send(reader.read_new(&remote, &followed, known.as_ref()));
         });
     let broken = |message: String| Err(RepositoryTrouble::Unreachable { message });
     if let Err(error) = spawned {

@@ -1,6 +1,6 @@
 //! Commits back: what a person or a pipeline asks for beside `git push` becomes a commit like any other.
 
-use super::{CommitId, Remote, RepositoryTrouble, head, remote};
+use super::{CommitId, Remote, RepositoryTrouble, SigningKey, head, remote};
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Oid, PushOptions, Repository, Signature};
 use std::cell::RefCell;
@@ -47,11 +47,16 @@ pub enum CommitError {
     Trouble(RepositoryTrouble),
 }
 
-/// Makes a commit on the followed branch and answers its id. It blocks, for as long as a fetch and a push take.
+/// Makes a commit on the followed branch, signed where there is a key, and answers its id. It blocks, for as long as a fetch and a
+/// push take.
 ///
 /// # Errors
 /// Why there is none; then the branch is as it was.
-pub fn commit(remote: &Remote, new: &NewCommit) -> Result<CommitId, CommitError> {
+pub fn commit(
+    remote: &Remote,
+    new: &NewCommit,
+    key: Option<&SigningKey>,
+) -> Result<CommitId, CommitError> {
     let found = head(remote).map_err(CommitError::Trouble)?;
     if found.commit() != new.parent {
         return Err(CommitError::HeadMoved);
@@ -79,9 +84,24 @@ pub fn commit(remote: &Remote, new: &NewCommit) -> Result<CommitId, CommitError>
     let tree = repository.find_tree(tree).map_err(refused)?;
     let author = signature(&new.author).map_err(refused)?;
     let committer = Signature::now("Muster", "muster@localhost").map_err(refused)?;
-    let commit = repository
-        .commit(None, &author, &committer, &new.message, &tree, &[&parent])
+    let object = repository
+        .commit_create_buffer(&author, &committer, &new.message, &tree, &[&parent])
         .map_err(refused)?;
+    let object = object
+        .as_str()
+        .map_err(|error| CommitError::Refused(error.to_string()))?;
+    let commit = match key {
+        Some(key) => {
+            let signature = key
+                .sign(object.as_bytes())
+                .map_err(|error| CommitError::Refused(error.to_string()))?;
+            repository.commit_signed(object, &signature, None)
+        }
+        None => repository
+            .odb()
+            .and_then(|odb| odb.write(git2::ObjectType::Commit, object.as_bytes())),
+    }
+    .map_err(refused)?;
     publish(remote, repository, found.commit, commit)?;
     Ok(CommitId(commit.to_string()))
 }

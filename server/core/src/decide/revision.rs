@@ -5,6 +5,7 @@ use crate::fleet::Fleet;
 use crate::guard;
 use crate::hooks;
 use crate::plan::{PlanInput, plan, plan_released};
+use crate::signatures::{self, Verdict};
 use jiff::Timestamp;
 use muster_schemas::event::{Event, RepositoryTrouble};
 use muster_schemas::ids::PlanId;
@@ -28,6 +29,12 @@ pub(super) fn take_revision(draft: &mut Draft<'_>, input: &PlanInput) {
                 commit: input.revision.commit.clone(),
             },
         );
+    }
+    match signatures::judge(draft.fleet.policy.as_ref(), &input.signed, draft.now) {
+        Verdict::Signed => {}
+        Verdict::Refused(trouble) => return take_trouble(draft, trouble),
+        // The policy has changed since the revision was read. Whoever reads it sees that, too, and reads it again.
+        Verdict::Outdated => return,
     }
     if draft.fleet.trouble.is_some() {
         draft.say(automation("git"), Event::RepositoryRecovered);
@@ -120,7 +127,9 @@ fn reasons_now(
     now: Timestamp,
 ) -> Vec<HoldReason> {
     let needs_human = |reason: &&HoldReason| match reason {
-        HoldReason::TooManyStops { .. } | HoldReason::PolicyChanges => true,
+        HoldReason::TooManyStops { .. }
+        | HoldReason::PolicyChanges
+        | HoldReason::PolicySigner { .. } => true,
         // Hosts may have come since, which is all that it takes.
         HoldReason::TooLittleHeadroom { .. }
         | HoldReason::Frozen { .. }

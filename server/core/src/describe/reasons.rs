@@ -1,7 +1,7 @@
 //! The typed reasons in words.
 
 use jiff::Timestamp;
-use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::event::{RepositoryTrouble, SignatureFault};
 use muster_schemas::state::{
     Blocked, BlockedBy, FinishReason, HostRefusal, QueueReason, ResourceKind, StopReason,
 };
@@ -183,8 +183,25 @@ pub fn repository_trouble(trouble: &RepositoryTrouble) -> String {
             "push a commit that descends from the applied revision"
         }
         RepositoryTrouble::Unreadable { .. } => "push a commit that can be read",
+        RepositoryTrouble::Unsigned { why, .. } => unsigned(why),
     };
     format!("{trouble}; the last good state holds and nothing is stopped: {todo}")
+}
+
+/// What to do about a commit that is not signed.
+fn unsigned(why: &SignatureFault) -> &'static str {
+    match why {
+        SignatureFault::Missing
+        | SignatureFault::UnknownKey { .. }
+        | SignatureFault::Invalid { .. }
+        | SignatureFault::SignerExpired { .. } => {
+            "push a head that a signer of the policy has signed (`git commit -S`); where every commit has to be signed, take \
+             this one off the branch or sign it anew"
+        }
+        SignatureFault::TooMany { .. } => {
+            "push fewer commits at a time: first an earlier one of them, and the rest once that is applied"
+        }
+    }
 }
 
 /// Why no host takes a task: the most frequent reasons.

@@ -81,6 +81,7 @@ fn trouble_code(trouble: &muster_schemas::event::RepositoryTrouble) -> &'static 
         RepositoryTrouble::Empty { .. } => "repository-empty",
         RepositoryTrouble::UnrelatedHistory { .. } => "repository-unrelated-history",
         RepositoryTrouble::Unreadable { .. } => "repository-unreadable",
+        RepositoryTrouble::Unsigned { .. } => "repository-unsigned",
     }
 }
 

@@ -278,6 +278,7 @@ impl World {
             documents,
             images,
             removed_by: Default::default(),
+            signed: Default::default(),
         };
         self.last_input = Some(input.clone());
         self.give(Input::Revision(Box::new(input)))

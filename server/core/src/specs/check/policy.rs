@@ -2,8 +2,9 @@
 
 use super::super::report::{Code, quoted};
 use super::Checks;
+use crate::signatures::{KeyFault, SignerKey};
 use crate::window;
-use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits};
+use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits, Signatures};
 use std::collections::BTreeSet;
 
 const MAX_WINDOWS: usize = 64;
@@ -11,6 +12,9 @@ const MAX_APPS: usize = 1000;
 const MAX_GROUPS: usize = 1000;
 const MAX_COUNT: u32 = 100_000;
 const MAX_REASON: usize = 1000;
+/// More people than commit to one repository of specs; each key is compared with each commit's.
+const MAX_SIGNERS: usize = 256;
+const MAX_SIGNER_NAME: usize = 200;
 /// An approval that counts for less can hardly be used, one that counts for longer is forgotten before.
 const LEAST_EXPIRY: Millis = Millis::secs(60);
 const MOST_EXPIRY: Millis = Millis::secs(30 * 86_400);
@@ -55,8 +59,67 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
         MOST_EXPIRY,
     );
     windows(policy, checks);
+    if let Some(signatures) = &policy.signatures {
+        signers(signatures, checks);
+    }
     if let Some(reason) = &policy.freeze {
         checks.short_text(&["freeze"], reason, MAX_REASON);
+    }
+}
+
+fn signers(signatures: &Signatures, checks: &mut Checks<'_>) {
+    let count = signatures.signers.len();
+    if count == 0 || count > MAX_SIGNERS {
+        let message = match count {
+            0 => "signatures are required and nobody is a signer: no revision could ever be followed again".to_owned(),
+            count => format!("there are {count} signers"),
+        };
+        checks.refuse(
+            &["signatures", "signers"],
+            Code::OutOfRange,
+            message,
+            format!("write from 1 to {MAX_SIGNERS} signers, or leave `signatures` out"),
+        );
+    }
+    let mut names = BTreeSet::new();
+    let mut keys = BTreeSet::new();
+    for (index, signer) in signatures.signers.iter().take(MAX_SIGNERS).enumerate() {
+        let index = index.to_string();
+        let at = |field: &'static str| ["signatures", "signers", index.as_str(), field];
+        checks.short_text(&at("name"), &signer.name, MAX_SIGNER_NAME);
+        if !names.insert(signer.name.as_str()) {
+            checks.refuse(
+                &at("name"),
+                Code::DuplicateValue,
+                format!("another signer is called {}, too", quoted(&signer.name)),
+                "give each signer a name of their own; one with two keys is two signers",
+            );
+        }
+        let field = if signer.gpg.is_some() { "gpg" } else { "ssh" };
+        match SignerKey::of(signer) {
+            Err(fault) => {
+                let code = match &fault {
+                    KeyFault::NotOne => Code::Contradiction,
+                    KeyFault::TooLong
+                    | KeyFault::Private
+                    | KeyFault::Unreadable(_)
+                    | KeyFault::Kind(_)
+                    | KeyFault::Weak { .. }
+                    | KeyFault::CannotSign(_) => Code::BadValue,
+                };
+                checks.refuse(&at(field), code, fault.to_string(), fault.help());
+            }
+            Ok(key) => {
+                if !keys.insert(key.fingerprint()) {
+                    checks.refuse(
+                        &at(field),
+                        Code::DuplicateValue,
+                        "another signer has this key, too",
+                        "leave one of them out: a signature has one signer",
+                    );
+                }
+            }
+        }
     }
 }
 
