@@ -1,5 +1,7 @@
 //! Repositories for tests, made by the real git, and a server of them.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};

@@ -54,7 +54,7 @@ fn journal(trouble: Option<&str>, alerts: &mut Vec<Alert>) {
         alerts.push(Alert {
             severity: Severity::Page,
             code: "journal-damaged".to_owned(),
-            message: format!("The check of the whole journal failed: {trouble}."),
+            message: full(trouble),
             link: "/events".to_owned(),
             since: None,
         });

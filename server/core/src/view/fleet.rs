@@ -23,7 +23,7 @@ pub struct Serving {
     pub branch: String,
     /// When the repository was last read successfully.
     pub repository_read_at: Option<Timestamp>,
-    /// What a check of the whole journal found wrong.
+    /// What is wrong with the journal, in words that begin a sentence.
     pub journal_trouble: Option<String>,
 }
 
