@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use muster::git::{Reader, Remote};
+use muster::git::{Followed, Reader, Remote};
 use muster::images::resolve_all;
 use muster_core::decide::{Draft, Input, follow, take};
 use muster_core::fleet::Fleet;
@@ -107,10 +107,10 @@ impl Pipeline {
             .fleet
             .revision
             .as_ref()
-            .map(|revision| &revision.commit);
+            .map(|revision| revision.commit.clone());
         let reading = self
             .reader
-            .read(remote, applied)
+            .read(remote, &Followed::unsigned(applied))
             .map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
         let documents = self.specs.read(&reading.files);
         ensure!(
@@ -128,6 +128,7 @@ impl Pipeline {
             documents,
             images,
             removed_by: reading.removed_by,
+            signed: reading.signed,
         };
         let plan = plan(&self.fleet, &input, Timestamp::now());
         Ok((input, plan))

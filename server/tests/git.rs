@@ -260,6 +260,27 @@ fn ten_thousand_files_are_read_and_twenty_thousand_and_one_are_not() {
     );
 }
 
+/// Without a look at the file first, libgit2 would never come back from it.
+#[test]
+fn an_object_that_ends_too_early_is_told() {
+    for revision in ["HEAD:jobs/web.yaml", "HEAD:jobs", "HEAD^{tree}", "HEAD"] {
+        let repo = Repo::new();
+        repo.write("jobs/web.yaml", "some text\n".repeat(100).as_bytes());
+        let applied = repo.commit("one");
+        repo.write("jobs/web.yaml", "other words\n".repeat(100).as_bytes());
+        repo.commit("two");
+        let id = repo.git(&["rev-parse", revision]);
+        for part in [2, 3, 20] {
+            repo.cut_object(&id, part);
+            let trouble = trouble(&repo.remote(), Some(&applied));
+            assert!(
+                matches!(&trouble, RepositoryTrouble::Unreadable { message, .. } if message.contains(&id)),
+                "{revision}: {trouble}"
+            );
+        }
+    }
+}
+
 #[test]
 fn history_has_to_go_on_from_the_applied_revision() {
     let repo = Repo::new();

@@ -260,9 +260,13 @@ pub async fn readyz(
     if reasons.is_empty() {
         Ok("ready\n")
     } else {
+        let code = match state.cell.frozen() {
+            Some(_) => "journal-damaged",
+            None => "not-ready",
+        };
         Err(Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "not-ready",
+            code,
             reasons.join("; "),
             "containers run on meanwhile; read the control plane's log",
         ))

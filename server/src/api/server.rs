@@ -2,11 +2,11 @@
 
 use super::problem::Failure;
 use super::routes::{commands, deploys, events, fleet, hosts, jobs, past, plans, session, tasks};
-use super::state::ApiState;
+use super::state::{ApiState, CommandFault};
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -106,6 +106,7 @@ pub fn router(state: ApiState) -> Router {
     router
         .method_not_allowed_fallback(|| async { console::wrong_method() })
         .layer(middleware::from_fn(super::past::refuse_commands))
+        .layer(middleware::from_fn_with_state(state.clone(), only_reads))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .fallback(console::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -121,6 +122,19 @@ async fn guard(state: axum::extract::State<ApiState>, request: Request, next: Ne
         return next.run(request).await;
     }
     auth::require(state, request, next).await
+}
+
+/// While nothing may be changed, what asks for a change is refused before anything of it is done. To open and to close a session changes
+/// nothing of the fleet.
+async fn only_reads(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let reads = request.method().is_safe() || request.uri().path() == "/api/v1/session";
+    match state.cell.frozen() {
+        Some(why) if !reads => Failure::from(CommandFault::Frozen(format!(
+            "nothing is done while the journal is damaged: {why}"
+        )))
+        .into_response(),
+        Some(_) | None => next.run(request).await,
+    }
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

@@ -89,6 +89,11 @@ pub trait Cell: Send + Sync + 'static {
     /// What the control plane knows of itself.
     fn info(&self) -> Serving;
 
+    /// Why nothing may be changed, if the journal is not one to act on: then only reads are answered.
+    fn frozen(&self) -> Option<String> {
+        None
+    }
+
     /// How the control plane is.
     fn health(&self) -> Health;
 }
@@ -147,6 +152,9 @@ pub enum CommandFault {
     /// It could not be made durable, or this control plane does not lead.
     #[error("{0}")]
     Unavailable(String),
+    /// The journal is damaged: nothing may be changed.
+    #[error("{0}")]
+    Frozen(String),
 }
 
 impl From<CommandFault> for Failure {
@@ -158,6 +166,11 @@ impl From<CommandFault> for Failure {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "nothing was done; try again, and read the control plane's log if it stays so",
+            ),
+            CommandFault::Frozen(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-damaged",
+                "nothing was done, and containers run on; restore the journal, then start the control plane again",
             ),
         };
         Failure::new(status, code, fault.to_string(), hint)

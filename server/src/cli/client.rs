@@ -292,6 +292,14 @@ impl Client {
         self.send(request).await
     }
 
+    /// Why the control plane is frozen, if `/readyz` says within the time that it is.
+    pub async fn why_frozen(&self, within: Duration) -> Option<String> {
+        let url = self.address(&["readyz"], &Query::new());
+        let answer = self.http.get(url).timeout(within).send().await.ok()?;
+        let problem: Problem = serde_json::from_str(&answer.text().await.ok()?).ok()?;
+        (problem.code == "journal-damaged").then_some(problem.message)
+    }
+
     /// Whether `/readyz` says yes within the time.
     pub async fn is_ready(&self, within: Duration) -> bool {
         let url = self.address(&["readyz"], &Query::new());

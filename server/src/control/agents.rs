@@ -22,7 +22,8 @@ impl Control for ControlHandle {
     }
 
     fn knows(&self, host: HostId) -> bool {
-        self.read(|fleet| fleet.hosts.contains_key(&host))
+        // Of a damaged journal it is not known who has enrolled, and nobody is told to enrol anew for that.
+        self.why_frozen().is_some() || self.read(|fleet| fleet.hosts.contains_key(&host))
     }
 
     fn connected(
@@ -32,6 +33,13 @@ impl Control for ControlHandle {
         fence: Fence,
     ) -> BoxFuture<'_, Result<watch::Receiver<Option<Arc<Assignments>>>, String>> {
         Box::pin(async move {
+            // It has to fit into the frame that closes a connection; the control plane's own log says more.
+            if self.why_frozen().is_some() {
+                return Err(
+                    "the control plane's journal is damaged: it gives no orders, and what runs here runs on"
+                        .to_owned(),
+                );
+            }
             if let Some(why) = self.knows_less_than(host, fence).await? {
                 return Err(why);
             }

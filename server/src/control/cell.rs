@@ -153,6 +153,7 @@ impl Cell for RunningCell {
                         | Refusal::HostIsConnected(_)
                         | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),
+                    CommandError::Frozen(_) => CommandFault::Frozen(error.to_string()),
                     CommandError::Ended => CommandFault::Unavailable(error.to_string()),
                 })
         })
@@ -260,6 +261,10 @@ impl Cell for RunningCell {
             repository_read_at: *self.repository_read_at.borrow(),
             journal_trouble: self.control.journal_trouble(),
         }
+    }
+
+    fn frozen(&self) -> Option<String> {
+        self.control.why_frozen().map(str::to_owned)
     }
 
     fn health(&self) -> Health {

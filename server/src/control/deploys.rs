@@ -72,7 +72,7 @@ async fn one(control: &ControlHandle, repository: &Committing, due: &Deploy) -> 
                     commit: committed.commit,
                 },
             ),
-            Err(CommandFault::Unavailable(message)) => {
+            Err(CommandFault::Unavailable(message) | CommandFault::Frozen(message)) => {
                 tracing::warn!(deploy = %due.id, message, "a deploy could not be committed and is tried again");
                 return false;
             }

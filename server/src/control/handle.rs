@@ -44,6 +44,11 @@ pub enum CommandError {
     /// The core refused it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The journal is damaged, so nothing is decided.
+    #[error(
+        "nothing is done while the journal is damaged: {0}; then start the control plane again"
+    )]
+    Frozen(String),
     /// The control loop has ended; the process is about to.
     #[error("the control plane is shutting down; try again in a moment")]
     Ended,
@@ -79,6 +84,8 @@ pub(super) struct Shared {
     pub(super) beat: Mutex<Instant>,
     /// What a check of the whole journal found wrong.
     pub(super) journal_trouble: Mutex<Option<String>>,
+    /// Why nothing is decided: the journal is not as it was written. There is no loop then.
+    pub(super) frozen: Option<String>,
 }
 
 /// What a fleet follows.
@@ -101,6 +108,20 @@ impl ControlHandle {
         journal: Journal,
         info: ServeInfo,
     ) -> (Self, mpsc::Receiver<Message>) {
+        Self::over(fleet, journal, info, None)
+    }
+
+    /// A handle of no loop: what it shows stays as it is, and nothing is taken.
+    pub(super) fn frozen(fleet: Fleet, journal: Journal, info: ServeInfo, why: String) -> Self {
+        Self::over(fleet, journal, info, Some(why)).0
+    }
+
+    fn over(
+        fleet: Fleet,
+        journal: Journal,
+        info: ServeInfo,
+        frozen: Option<String>,
+    ) -> (Self, mpsc::Receiver<Message>) {
         let (inputs, received) = mpsc::channel(INPUTS);
         let followed = watch::Sender::new(followed(&fleet));
         let shared = Shared {
@@ -116,6 +137,7 @@ impl ControlHandle {
             refresh: Arc::new(Notify::new()),
             beat: Mutex::new(Instant::now()),
             journal_trouble: Mutex::default(),
+            frozen,
         };
         (
             Self {
@@ -143,6 +165,9 @@ impl ControlHandle {
     ///
     /// The core's refusal, or that the loop has ended.
     pub async fn take(&self, input: Input) -> Result<(Answer, u64), CommandError> {
+        if let Some(why) = &self.shared.frozen {
+            return Err(CommandError::Frozen(why.clone()));
+        }
         let (answer, answered) = oneshot::channel();
         let message = Message {
             input,
@@ -182,8 +207,18 @@ impl ControlHandle {
         &self.shared.past
     }
 
-    /// What is wrong with the journal, if the check of all of it found something.
+    /// Why nothing is decided, if the journal was not one to act on when this process started.
+    pub fn why_frozen(&self) -> Option<&str> {
+        self.shared.frozen.as_deref()
+    }
+
+    /// What is wrong with the journal, if it was not one to act on, or the check of all of it found something.
     pub fn journal_trouble(&self) -> Option<String> {
+        if let Some(why) = self.why_frozen() {
+            return Some(format!(
+                "this control plane is frozen and only shows what it could read: {why}; then start the control plane again"
+            ));
+        }
         self.shared
             .journal_trouble
             .lock()
@@ -211,8 +246,11 @@ impl ControlHandle {
         &self.shared.info
     }
 
-    /// How long ago the loop last went round, in seconds.
+    /// How long ago the loop last went round, in seconds; 0 where there is none that should.
     pub fn seconds_since_beat(&self) -> f64 {
+        if self.shared.frozen.is_some() {
+            return 0.0;
+        }
         self.shared
             .beat
             .lock()

@@ -9,6 +9,7 @@ mod agents;
 mod cell;
 mod commits;
 mod deploys;
+mod frozen;
 mod handle;
 mod past;
 mod preview;

@@ -3,8 +3,9 @@
 use super::cell::RunningCell;
 use super::commits::Committing;
 use super::deploys::follow_deploys;
+use super::frozen::frozen;
 use super::handle::ServeInfo;
-use super::{follow_repository, run, start, verify_journal};
+use super::{ControlHandle, follow_repository, run, start, verify_journal};
 use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
@@ -74,8 +75,6 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
             "commits that Muster makes are signed with this key"
         );
     }
-    let opened = Journal::open(&home.join("journal.db")).await?;
-
     let remote = Remote {
         url: config.repository.clone(),
         branch: config.branch.clone(),
@@ -89,28 +88,29 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         repository: remote.shown_url(),
         branch: config.branch.clone(),
     };
-    let started = start(opened, info).await?;
-    let control = started.handle();
-
-    let mut names = AuthoritySettings::default().names;
-    names.push(config.agent_listen.ip().to_string());
-    let settings = AuthoritySettings {
-        names,
-        ..AuthoritySettings::default()
-    };
-    let authority = Authority::open(&home.join("pki"), settings)?;
-    let hub = Hub::new(
-        Arc::new(control.clone()),
-        authority,
-        CellName::from(config.cell.as_str()),
-    );
-
-    let (readings_out, readings) = mpsc::channel(READINGS);
-    let (read_at, repository_read_at) = watch::channel(None);
     let repository = Committing {
         remote: remote.clone(),
         key: signing_key,
     };
+    let journal = home.join("journal.db");
+    let opened = match Journal::open(&journal).await {
+        Ok(opened) => opened,
+        Err(damage) if damage.is_damage() => {
+            let control = frozen(&journal, &damage, info).await?;
+            let hub = hub(&config, &control)?;
+            let (_, never_read) = watch::channel(None);
+            let cell = cell(&config, control, hub.clone(), repository, never_read);
+            let state = api_state(&config, cell, &token, &shutdown);
+            return show(api_listener, agent_listener, hub, state, shutdown).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let started = start(opened, info).await?;
+    let control = started.handle();
+    let hub = hub(&config, &control)?;
+
+    let (readings_out, readings) = mpsc::channel(READINGS);
+    let (read_at, repository_read_at) = watch::channel(None);
     let deploy_repository = repository.clone();
     let poller = Poller {
         remote,
@@ -121,17 +121,14 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         read_at,
         shutdown: shutdown.clone(),
     };
-    let cell = RunningCell {
-        control: control.clone(),
-        hub: hub.clone(),
+    let cell = cell(
+        &config,
+        control.clone(),
+        hub.clone(),
         repository,
-        agent_url: format!("https://{}", config.agent_listen),
         repository_read_at,
-    };
-    let tokens = api::auth::Tokens::admin(&token);
-    let sessions = api::auth::Sessions::kept_in(home, &tokens);
-    let mut state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
-    state.sessions = Arc::new(sessions);
+    );
+    let state = api_state(&config, cell, &token, &shutdown);
     tracing::info!(
         cell = config.cell, listen = %config.listen, agents = %config.agent_listen,
         repository = control.info().repository, branch = config.branch, "the control plane leads"
@@ -206,6 +203,68 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
             }
         }
     }
+}
+
+/// The agents' side, with the cell's authority.
+fn hub(config: &ServeConfig, control: &ControlHandle) -> anyhow::Result<Hub> {
+    let mut names = AuthoritySettings::default().names;
+    names.push(config.agent_listen.ip().to_string());
+    let settings = AuthoritySettings {
+        names,
+        ..AuthoritySettings::default()
+    };
+    let authority = Authority::open(&config.home.join("pki"), settings)?;
+    Ok(Hub::new(
+        Arc::new(control.clone()),
+        authority,
+        CellName::from(config.cell.as_str()),
+    ))
+}
+
+fn cell(
+    config: &ServeConfig,
+    control: ControlHandle,
+    hub: Hub,
+    repository: Committing,
+    repository_read_at: watch::Receiver<Option<Timestamp>>,
+) -> RunningCell {
+    RunningCell {
+        control,
+        hub,
+        repository,
+        agent_url: format!("https://{}", config.agent_listen),
+        repository_read_at,
+    }
+}
+
+fn api_state(
+    config: &ServeConfig,
+    cell: RunningCell,
+    token: &str,
+    shutdown: &CancellationToken,
+) -> api::state::ApiState {
+    let tokens = api::auth::Tokens::admin(token);
+    let sessions = api::auth::Sessions::kept_in(&config.home, &tokens);
+    let mut state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
+    state.sessions = Arc::new(sessions);
+    state
+}
+
+/// Answers reads, and tells agents why they get no orders, until `shutdown`.
+async fn show(
+    api_listener: TcpListener,
+    agent_listener: TcpListener,
+    hub: Hub,
+    state: api::state::ApiState,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let agents = hub.serve_on(agent_listener, shutdown.clone());
+    let api = async {
+        api::serve(api_listener, state, shutdown.clone())
+            .await
+            .context("the API ended")
+    };
+    tokio::try_join!(agents, api).map(drop)
 }
 
 async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -26,7 +26,7 @@ pub async fn verify_journal(control: &ControlHandle) {
         Err(error) => {
             let error = with_sources(&error);
             tracing::error!(error, "the check of the whole journal failed");
-            Some(error)
+            Some(format!("the check of the whole journal failed: {error}"))
         }
     };
     *control

@@ -1,7 +1,7 @@
 //! The loop itself: take inputs, decide, append, show.
 
 use super::handle::{ControlHandle, Message, ServeInfo, Waiting, followed};
-use crate::journal::{Journal, JournalError, Opened};
+use crate::journal::{Journal, JournalError, Opened, Snapshot};
 use jiff::Timestamp;
 use muster_core::assign::assignments;
 use muster_core::decide::{Answer, Draft, Input, Refusal, follow, take};
@@ -98,21 +98,9 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
             "a snapshot does not match its checksum and was passed over; nothing is lost, but look at the disk"
         );
     }
-    let mut fleet = match &snapshot {
-        None => Fleet::default(),
-        Some(snapshot) => {
-            serde_json::from_slice(&snapshot.fleet).map_err(|error| ControlError::Snapshot {
-                seq: snapshot.seq,
-                why: error.to_string(),
-            })?
-        }
-    };
+    let mut working = folded(snapshot.as_ref(), &tail)?;
     let snapshot_at = snapshot.map_or(0, |snapshot| snapshot.seq);
-    for record in &tail {
-        fleet.apply(record);
-    }
-    let epoch = epoch_after(fleet.epoch, Timestamp::now());
-    let mut working = fleet;
+    let epoch = epoch_after(working.epoch, Timestamp::now());
     let lead = Input::Lead {
         cell: CellName::from(info.cell.as_str()),
         version: info.version.clone(),
@@ -130,6 +118,23 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
         inputs,
         snapshot_at,
     })
+}
+
+/// The fleet as of the last record.
+pub(super) fn folded(snapshot: Option<&Snapshot>, tail: &[Record]) -> Result<Fleet, ControlError> {
+    let mut fleet = match snapshot {
+        None => Fleet::default(),
+        Some(snapshot) => {
+            serde_json::from_slice(&snapshot.fleet).map_err(|error| ControlError::Snapshot {
+                seq: snapshot.seq,
+                why: error.to_string(),
+            })?
+        }
+    };
+    for record in tail {
+        fleet.apply(record);
+    }
+    Ok(fleet)
 }
 
 /// The epoch of a leadership that begins now: higher than the one before, and the microsecond of its beginning, so that no two

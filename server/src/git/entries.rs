@@ -1,5 +1,6 @@
 //! A revision's entries: from its tree to spec files, within bounds.
 
+use super::whole;
 use git2::{ObjectType, Odb, Oid, Repository};
 use muster_core::specs::SpecFile;
 use muster_schemas::plan::Diagnostic;
@@ -87,6 +88,8 @@ impl Walk<'_> {
         let unreadable = |error: git2::Error| {
             format!("the directory {shown} cannot be read: {}", error.message())
         };
+        whole::check(self.repository, id)
+            .map_err(|message| format!("the directory {shown} cannot be read: {message}"))?;
         let (bytes, _) = self.odb.read_header(id).map_err(unreadable)?;
         if bytes > MAX_TREE_BYTES {
             return Err(format!(
@@ -162,6 +165,8 @@ impl Walk<'_> {
     /// A file's content, or why it is not read. The error is about the revision as a whole.
     fn unpack(&self, id: Oid, path: &str) -> Result<Result<Arc<[u8]>, Refusal>, String> {
         let unreadable = |error: git2::Error| format!("{path} cannot be read: {}", error.message());
+        whole::check(self.repository, id)
+            .map_err(|message| format!("{path} cannot be read: {message}"))?;
         // Its size is asked for before its content, which may be of any size once it is unpacked.
         let (size, kind) = self.odb.read_header(id).map_err(unreadable)?;
         if kind != ObjectType::Blob {

@@ -12,6 +12,7 @@ mod remote;
 mod removals;
 mod signatures;
 mod signing;
+mod whole;
 mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
@@ -108,11 +109,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of [`read`].
-    pub fn read(
-        &self,
-        remote: &Remote,
-        followed: &Followed,
-    ) -> Result<Reading, RepositoryTrouble> {
+    pub fn read(&self, remote: &Remote, followed: &Followed) -> Result<Reading, RepositoryTrouble> {
         let head = head(remote)?;
         head.check_descends_from(followed.applied.as_ref())?;
         head.reading(followed, &self.blobs)
@@ -212,6 +209,9 @@ impl Head {
         if ancestor == self.commit {
             return Ok(());
         }
+        for commit in [ancestor, self.commit] {
+            whole::check(&self.repository, commit).map_err(|message| self.unreadable(message))?;
+        }
         if self.repository.find_commit(ancestor).is_err() {
             return Err(unrelated());
         }
@@ -228,6 +228,7 @@ impl Head {
     /// Reads the revision and its files; `blobs` has those that were read last.
     fn reading(&self, followed: &Followed, blobs: &Blobs) -> Result<Reading, RepositoryTrouble> {
         let applied = followed.applied.as_ref();
+        whole::check(&self.repository, self.commit).map_err(|message| self.unreadable(message))?;
         let commit = self
             .repository
             .find_commit(self.commit)

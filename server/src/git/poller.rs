@@ -15,6 +15,10 @@ use tokio_util::sync::CancellationToken;
 /// Between the beginnings of two looks there is at least this time, however often somebody says that the branch moved.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// A look takes at most as long as a fetch may, and then some minutes for ten thousand files on a busy machine. One that takes longer is
+/// most likely lost in a damaged object, and somebody has to know.
+const LOOK_WITHIN: Duration = Duration::from_secs(900);
+
 /// Looks at a branch and tells what changed.
 pub struct Poller {
     /// Where the specs come from.
@@ -63,10 +67,25 @@ impl Poller {
                 followed.clone(),
                 known,
             );
-            let found = tokio::select! {
-                found = look => found,
-                // The thread is left to its bounds; it holds nothing that anybody waits for.
-                () = self.shutdown.cancelled() => return,
+            tokio::pin!(look);
+            let mut late = false;
+            let found = loop {
+                tokio::select! {
+                    found = &mut look => break found,
+                    () = tokio::time::sleep(LOOK_WITHIN), if !late => {
+                        // It may never end, and another would not either: it is waited for, and said.
+                        late = true;
+                        let trouble = too_long();
+                        tracing::error!(%trouble, "the repository cannot be followed");
+                        sent = Sent::Trouble(trouble.clone());
+                        tokio::select! {
+                            sent = self.out.send(Err(trouble)) => if sent.is_err() { return },
+                            () = self.shutdown.cancelled() => return,
+                        }
+                    }
+                    // The thread is left to its bounds; it holds nothing that anybody waits for.
+                    () = self.shutdown.cancelled() => return,
+                }
             };
             let message = match found {
                 Ok(found) => {
@@ -105,6 +124,15 @@ impl Poller {
                 () = self.shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+fn too_long() -> RepositoryTrouble {
+    RepositoryTrouble::Unreachable {
+        message: format!(
+            "reading it has not ended after {} s; run `git fsck` on it, then restart the control plane",
+            LOOK_WITHIN.as_secs()
+        ),
     }
 }
 

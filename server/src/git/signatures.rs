@@ -3,7 +3,7 @@
 //! A signature is checked over the very bytes of the commit's object, as git signed them. Keys come from the policy and from nowhere
 //! else: no key ring, no key server, no forge is asked. What follows from what is found is decided in the core.
 
-use super::{readable, removals};
+use super::{readable, removals, whole};
 use git2::{ErrorCode, ObjectType, Oid, Repository};
 use jiff::Timestamp;
 use muster_core::signatures::{
@@ -115,6 +115,7 @@ fn check(
     keys: &[OpenPgpKey],
     now: Timestamp,
 ) -> Result<String, SignatureFault> {
+    whole::check(repository, commit).map_err(invalid)?;
     let (bytes, kind) = repository
         .odb()
         .and_then(|odb| odb.read_header(commit))

@@ -206,6 +206,32 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Whether the journal is not as it was written: nothing may be decided on it. Other errors are of the machine, the settings or
+    /// the version, and go away with them.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            JournalError::Damaged { .. }
+            | JournalError::Torn { .. }
+            | JournalError::OldCopy { .. }
+            | JournalError::SnapshotAhead { .. } => true,
+            JournalError::InUse { .. }
+            | JournalError::File { .. }
+            | JournalError::Open { .. }
+            | JournalError::NewerTables { .. }
+            | JournalError::NewerRecord { .. }
+            | JournalError::OutOfOrder { .. }
+            | JournalError::SnapshotOfNothing { .. }
+            | JournalError::TooLarge { .. }
+            | JournalError::NotACursor { .. }
+            | JournalError::History { .. }
+            | JournalError::Encode { .. }
+            | JournalError::Write { .. }
+            | JournalError::Read { .. } => false,
+        }
+    }
+}
+
 /// How a record is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {

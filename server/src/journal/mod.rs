@@ -16,6 +16,7 @@ mod history;
 mod lock;
 mod past;
 mod records;
+mod salvage;
 mod search;
 mod snapshots;
 mod subjects;
@@ -24,6 +25,7 @@ mod verify;
 pub use error::{Damage, JournalError};
 pub use history::{HistoryFilter, TaskPage};
 pub use past::Place;
+pub use salvage::Salvaged;
 pub use search::EventFilter;
 pub use verify::Verified;
 
@@ -162,20 +164,45 @@ impl Journal {
             .connect_with(options.clone())
             .await
             .map_err(opening)?;
-        migrate(&writer).await.map_err(|failure| match failure {
-            Migration::Newer(version) => JournalError::NewerTables {
-                path: path.to_owned(),
-                version,
-            },
-            Migration::Failed(source) => opening(source),
-        })?;
+        if let Err(failure) = migrate(&writer).await {
+            writer.close().await;
+            return Err(match failure {
+                Migration::Newer(version) => JournalError::NewerTables {
+                    path: path.to_owned(),
+                    version,
+                },
+                Migration::Failed(source) => opening(source),
+            });
+        }
         let readers = forever
             .max_connections(READERS)
             .connect_with(options.read_only(true))
             .await
             .map_err(opening)?;
+        let journal = Self::over(path, writer, readers, head, lock);
+        match journal.checked(noted).await {
+            Ok((snapshot, tail, damaged_snapshots)) => Ok(Opened {
+                journal,
+                snapshot,
+                tail,
+                damaged_snapshots,
+            }),
+            Err(error) => {
+                // Whoever reads what is left of it finds the file let go of.
+                journal.close().await;
+                Err(error)
+            }
+        }
+    }
 
-        let journal = Self {
+    fn over(
+        path: &Path,
+        writer: SqlitePool,
+        readers: SqlitePool,
+        head: Head,
+        lock: ProcessLock,
+    ) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 writer,
@@ -187,29 +214,35 @@ impl Journal {
                 head,
                 _lock: lock,
             }),
-        };
-        let tip = journal.tip().await?;
-        journal.check_noted(noted, tip).await?;
-        let (snapshot, damaged_snapshots) = journal.newest_snapshot(tip.0).await?;
+        }
+    }
+
+    /// Checks what a start rests on: the newest good snapshot, the records after it, and those of newer snapshots that were passed
+    /// over.
+    async fn checked(
+        &self,
+        noted: Option<(u64, Hash)>,
+    ) -> Result<(Option<Snapshot>, Vec<Record>, Vec<u64>), JournalError> {
+        let tip = self.tip().await?;
+        self.check_noted(noted, tip).await?;
+        let (snapshot, damaged_snapshots) = self.newest_snapshot(tip.0).await?;
         let (seq, chain) = match &snapshot {
             Some((snapshot, chain)) => (snapshot.seq, *chain),
             None => (0, GENESIS),
         };
         let mut tail = Vec::new();
-        journal
-            .scan(seq, chain, tip.0, |record, _| {
-                tail.push(record);
-                ControlFlow::Continue(())
-            })
-            .await?;
-        journal.inner.end.lock().await.tip = Some(tip);
-        journal.inner.head.note(tip.0, &tip.1);
-        Ok(Opened {
-            journal,
-            snapshot: snapshot.map(|(snapshot, _)| snapshot),
+        self.scan(seq, chain, tip.0, |record, _| {
+            tail.push(record);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        self.inner.end.lock().await.tip = Some(tip);
+        self.inner.head.note(tip.0, &tip.1);
+        Ok((
+            snapshot.map(|(snapshot, _)| snapshot),
             tail,
             damaged_snapshots,
-        })
+        ))
     }
 
     /// Appends records in one durable transaction: it returns when they are on the disk, all or none of them. They must

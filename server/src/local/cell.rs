@@ -248,6 +248,7 @@ impl Cell {
             },
             images,
             removed_by: BTreeMap::new(),
+            signed: Default::default(),
         };
         self.give(Input::Revision(Box::new(input)), listener);
     }

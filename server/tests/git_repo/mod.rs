@@ -132,12 +132,21 @@ impl Repo {
 
     /// Removes an object's file, as a failing disk does.
     pub fn lose_object(&self, id: &str) {
-        let file = self
-            .path()
-            .join(".git/objects")
-            .join(&id[..2])
-            .join(&id[2..]);
-        std::fs::remove_file(file).expect("it is a loose object");
+        std::fs::remove_file(self.loose_object(id)).expect("it is a loose object");
+    }
+
+    /// Leaves only one part in so many of an object's file, as a full disk does.
+    pub fn cut_object(&self, id: &str, part: usize) {
+        let file = self.loose_object(id);
+        let bytes = std::fs::read(&file).expect("it is a loose object");
+        // Git writes objects read-only.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() / part]).unwrap();
+    }
+
+    fn loose_object(&self, id: &str) -> PathBuf {
+        let objects = self.path().join(".git/objects");
+        objects.join(&id[..2]).join(&id[2..])
     }
 }
 

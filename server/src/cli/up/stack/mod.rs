@@ -99,6 +99,11 @@ impl Stack {
         let ready = async {
             let end = Instant::now() + SERVE_READY_WITHIN;
             while !anonymous.is_ready(LOOK_TIMEOUT).await {
+                // It answers, and stays as it is until somebody restores the journal.
+                if let Some(why) = anonymous.why_frozen(LOOK_TIMEOUT).await {
+                    eprintln!("the control plane is frozen: {why}");
+                    return true;
+                }
                 if Instant::now() > end {
                     return false;
                 }
