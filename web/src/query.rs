@@ -145,11 +145,33 @@ pub fn many<T>(question: impl Fn() -> Question + 'static, want: Signal<usize>) -
 where
     T: DeserializeOwned + PartialEq + Send + Sync + 'static,
 {
+    start_many(question, want, Time::Shown)
+}
+
+/// As [`many`], about the present whatever moment is shown.
+pub fn many_of_now<T>(
+    question: impl Fn() -> Question + 'static,
+    want: Signal<usize>,
+) -> Query<List<T>>
+where
+    T: DeserializeOwned + PartialEq + Send + Sync + 'static,
+{
+    start_many(question, want, Time::Now)
+}
+
+fn start_many<T>(
+    question: impl Fn() -> Question + 'static,
+    want: Signal<usize>,
+    time: Time,
+) -> Query<List<T>>
+where
+    T: DeserializeOwned + PartialEq + Send + Sync + 'static,
+{
     let asked = move || {
         want.track();
         question()
     };
-    start(asked, SLOW_MILLIS, Time::Shown, move |path| {
+    start(asked, SLOW_MILLIS, time, move |path| {
         let want = want.get_untracked();
         Box::pin(async move { api::list(&path, want).await })
     })

@@ -213,7 +213,7 @@ fn came(answer: &CommitAnswer) -> AnyView {
             .into_any();
     }
     let asked = commit.clone();
-    let plans: Query<List<PlanView>> = query::many(
+    let plans: Query<List<PlanView>> = query::many_of_now(
         move || Question {
             path: Filters::default().with("q", &asked).on("/plans"),
             interest: Interest::Plans,
@@ -230,7 +230,7 @@ fn came(answer: &CommitAnswer) -> AnyView {
             <p>{message}"."</p>
             <dl class="facts">{text::fact("Commit", text::id("commit", &commit))}</dl>
             {move || match plan.get() {
-                Some(plan) => view! { <p><a class="link strong" href=address::plan(&plan) data-test-rollback-plan>"See its plan"</a></p> }.into_any(),
+                Some(plan) => view! { <p><a class="link strong" href=address::plan(&plan) data-own-moment="" data-test-rollback-plan>"See its plan"</a></p> }.into_any(),
                 None => view! { <p class="faint">"Its plan is made within moments …"</p> }.into_any(),
             }}
         </div>

@@ -19,7 +19,7 @@ pub fn page() -> AnyView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("deploy").unwrap_or_default()));
     text::page_title(move || format!("Deploy {}", id.get()));
-    let deploy: Query<DeployView> = query::one(
+    let deploy: Query<DeployView> = query::one_of_now(
         move || Question {
             path: address::deploy(&id.get()),
             interest: Interest::Deploys,
@@ -113,7 +113,7 @@ fn show(deploy: &DeployView) -> AnyView {
 /// The plan that its commit became.
 fn plans(commit: &str) -> AnyView {
     let asked = commit.to_owned();
-    let plans: Query<List<PlanView>> = query::many(
+    let plans: Query<List<PlanView>> = query::many_of_now(
         move || Question {
             path: Filters::default().with("q", &asked).on("/plans"),
             interest: Interest::Plans,

@@ -13,13 +13,13 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 use muster_schemas::api::{DeployView, List};
 
-/// The page. An address such as `/deploys?job=web` narrows it down.
+/// The page. Deploys are shown as they stand now, whatever moment the console shows: those that have ended are listed, too. An address such as `/deploys?job=web` narrows it down.
 pub fn page() -> AnyView {
     text::page_title(|| "Deploys".to_owned());
     let want = RwSignal::new(STEP);
     let search = use_location().query;
     let job = Memo::new(move |_| search.with(|query| query.get("job").unwrap_or_default()));
-    let deploys: Query<List<DeployView>> = query::many(
+    let deploys: Query<List<DeployView>> = query::many_of_now(
         move || Question {
             path: Filters::default().with("job", &job.get()).on("/deploys"),
             interest: Interest::Deploys,
