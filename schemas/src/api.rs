@@ -155,8 +155,11 @@ api! {
         pub image_ref: String,
         /// Which version of its spec holds, from 1.
         pub version: u64,
-        /// How many tasks are asked for.
+        /// How many tasks are asked for, by git or by `muster scale`.
         pub desired: u64,
+        /// In so many fields what runs is not what git says.
+        #[serde(default)]
+        pub drift: u64,
         /// Tasks in each state, all six of them.
         pub tasks: BTreeMap<String, u64>,
         /// Running tasks that are healthy.
@@ -608,6 +611,20 @@ api! {
         /// Why; it stands in the journal.
         pub reason: String,
         /// Until when; without it, until somebody resumes it.
+        #[serde(default)]
+        pub until: Option<Timestamp>,
+    }
+}
+
+api! {
+    /// A size beside git that is asked for.
+    pub struct ScaleRequest {
+        /// So many tasks, within the job's `service.capacity.min` and `max`.
+        pub desired: u32,
+        /// Why; it stands in the journal.
+        pub reason: String,
+        /// Until when, at most 7 days; without it for an hour, or, where the policy ignores the field, until somebody scales it
+        /// again.
         #[serde(default)]
         pub until: Option<Timestamp>,
     }

@@ -4,6 +4,7 @@
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
 use crate::deploy::{DeploySpec, DeployStatus};
+use crate::drift::{DriftField, ResizeEnd};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
 use crate::spec::Hook;
@@ -169,6 +170,38 @@ pub enum Event {
     GraceEnded {
         /// The job.
         job: JobId,
+    },
+
+    /// Somebody scaled a service beside git.
+    JobScaled {
+        /// The job.
+        job: JobId,
+        /// So many tasks it has from here on.
+        desired: u32,
+        /// Their words.
+        reason: String,
+        /// Until then; without it, until somebody scales it again: the policy ignores the field.
+        #[serde(default)]
+        until: Option<Timestamp>,
+    },
+    /// A service that was scaled beside git has the size again that git says.
+    ResizeEnded {
+        /// The job.
+        job: JobId,
+        /// Who had scaled it.
+        by: String,
+        /// To how many tasks.
+        desired: u32,
+        /// Why it has ended.
+        end: ResizeEnd,
+    },
+    /// What somebody changed on a running container is to be put back while it runs. It replaces the order before; one without
+    /// fields takes it back.
+    PutBackOrdered {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What is to be put back.
+        fields: Vec<DriftField>,
     },
 
     /// Somebody asked for a deploy.

@@ -3,11 +3,12 @@
 //! Everything here is plain data. There is no IO and no decision in this crate, and it compiles to wasm, so that the
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
-//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`deploy`], [`wait`], [`event`], [`wire`], [`api`],
-//! [`past`].
+//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`], [`wire`],
+//! [`api`], [`past`].
 
 pub mod api;
 pub mod deploy;
+pub mod drift;
 pub mod event;
 pub mod ids;
 pub mod past;

@@ -1,5 +1,6 @@
 //! The states of the fleet's things, and the typed reasons for each of them.
 
+use crate::drift::{DriftField, FieldDrift};
 use crate::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
 use crate::spec::{Bytes, CpuMillis, Mbps, Millis};
 use crate::stop::Disruption;
@@ -145,6 +146,9 @@ pub struct AttemptStatus {
     /// What is in force on the container, as the engine reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardening: Option<Hardening>,
+    /// What somebody changed on the running container, by field; agents of earlier versions do not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<FieldDrift>,
 }
 
 /// What is really in force on a container, read back from the engine and the kernel rather than from what was asked.
@@ -236,6 +240,13 @@ pub enum StopReason {
         /// The limit.
         limit: Millis,
     },
+    /// Somebody changed it beside Muster, the policy heals that, and it cannot be put back while the container runs.
+    Drift {
+        /// What was changed.
+        field: DriftField,
+        /// Why it cannot be put back.
+        message: String,
+    },
     /// Somebody asked.
     Asked {
         /// Their words.
@@ -253,7 +264,8 @@ impl StopReason {
             | StopReason::ScaleIn
             | StopReason::Prune
             | StopReason::Liveness { .. }
-            | StopReason::RuntimeLimit { .. } => true,
+            | StopReason::RuntimeLimit { .. }
+            | StopReason::Drift { .. } => true,
             StopReason::Asked { .. } | StopReason::Down => false,
         }
     }
@@ -261,7 +273,8 @@ impl StopReason {
     /// How far the job's disruption budget holds it.
     pub fn disruption(&self) -> Disruption {
         match self {
-            StopReason::Rollout { .. } => Disruption::Replace,
+            // The policy asks for it, as a commit asks for a rollout.
+            StopReason::Rollout { .. } | StopReason::Drift { .. } => Disruption::Replace,
             StopReason::ScaleIn | StopReason::Prune => Disruption::Fewer,
             StopReason::Liveness { .. } => Disruption::Own,
             StopReason::RuntimeLimit { .. } | StopReason::Asked { .. } | StopReason::Down => {

@@ -3,6 +3,7 @@
 //! Both directions are level-triggered: an [`Assignments`] is all that a host is to do, a [`Report`] with `complete` is all
 //! that a host has. Each can be lost, repeated or reordered without harm.
 
+use crate::drift::DriftField;
 use crate::ids::{AttemptId, CellName, HostId, JobId, TaskId};
 use crate::spec::{Capability, Millis, Port, Probe, Resources};
 use crate::state::{AttemptStatus, HostFacts, Orphan, StopOrder, Usage};
@@ -109,6 +110,19 @@ pub struct Assignments {
     /// One entry for each attempt that the control plane knows of on this host. A container with no entry is an orphan and
     /// is left alone.
     pub items: Vec<Assignment>,
+    /// Running containers that somebody changed, and what of that is to be put back while they run. Agents of earlier versions
+    /// do not read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub put_back: Vec<PutBack>,
+}
+
+/// What of a running container is to be as it was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// Whose container.
+    pub attempt: AttemptId,
+    /// What is to be put back.
+    pub fields: Vec<DriftField>,
 }
 
 /// What to do about one attempt.

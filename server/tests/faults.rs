@@ -180,6 +180,7 @@ fn report(engine: &Engine, fence: Fence) -> Report {
         live: None,
         probe_message: None,
         hardening: None,
+        drift: Vec::new(),
     };
     Report {
         complete: true,

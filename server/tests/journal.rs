@@ -614,6 +614,7 @@ async fn records_are_found_by_what_they_are_about() {
             live: None,
             probe_message: None,
             hardening: None,
+            drift: Vec::new(),
         },
     };
     let events = [

@@ -118,6 +118,7 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
                     <Route path=path!("/plans/:plan") view=pages::plan::page />
                     <Route path=path!("/deploys") view=pages::deploys::page />
                     <Route path=path!("/deploys/:deploy") view=pages::deploy::page />
+                    <Route path=path!("/drift") view=pages::drift::page />
                     <Route path=path!("/events") view=pages::events::page />
                     <Route path=path!("/diff") view=pages::diff::page />
                 </Routes>

@@ -35,6 +35,7 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
             "h" => "/hosts",
             "p" => "/plans",
             "d" => "/deploys",
+            "r" => "/drift",
             "e" => "/events",
             _ => "",
         };

@@ -1,6 +1,7 @@
 //! What automation may do unattended.
 
 use super::{Millis, Signatures, TimeOfDay};
+use crate::drift::DriftField;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,6 +47,16 @@ pub struct PolicySpec {
     /// Which commits have to be signed, and by whom. Without it a signature is neither asked for nor looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Signatures>,
+    /// Whether what somebody changed beside git is put back. Without it, drift is only shown. Limits, pauses, names and networks
+    /// are put back while the container runs; what cannot be is replaced, one task of a service at a time. A size that was set
+    /// by `muster scale` ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub self_heal: bool,
+    /// What may differ from git, at most 1,000 entries: it is neither shown as drift nor put back. So the `desired` of a job that
+    /// something scales by its load is no drift, and stays through commits that change something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 1000)))]
+    pub ignored_fields: Vec<IgnoredFields>,
     /// Freezes the cell, for the reason that stands here: no plan that changes a job goes ahead, and nothing automated stops a
     /// container. Commit it by itself; a commit without it ends the freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +91,8 @@ impl PolicySpec {
             approvals: Approvals::default(),
             windows: Vec::new(),
             signatures: None,
+            self_heal: false,
+            ignored_fields: Vec::new(),
             freeze: None,
         }
     }
@@ -263,6 +276,24 @@ impl Default for Approvals {
             for_policy: false,
         }
     }
+}
+
+/// Fields that may differ from git, of one job, of the jobs of an app, or of every job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IgnoredFields {
+    /// Of this job. Without a job and an app: of every job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(example = &"web"))]
+    pub job: Option<String>,
+    /// Of the jobs of this app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "describe", schemars(example = &"shop"))]
+    pub app: Option<String>,
+    /// The fields.
+    #[cfg_attr(feature = "describe", schemars(length(min = 1, max = 11)))]
+    pub fields: Vec<DriftField>,
 }
 
 /// A recurring stretch of time in which plans go ahead by themselves, or do not. Where there are `allow` windows, plans go

@@ -4,9 +4,9 @@ use super::describe;
 use super::{
     Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, DisruptionBudget,
     DisruptionWindow, ExecProbe, ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe,
-    ImmediateRetry, JobSpec, Limits, PerInterval, PercentagePerHour, PercentagePerInterval,
-    PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security, SelfManaged, Service,
-    Signatures, Signer, TcpProbe, Tiers, Window,
+    IgnoredFields, ImmediateRetry, JobSpec, Limits, PerInterval, PercentagePerHour,
+    PercentagePerInterval, PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security,
+    SelfManaged, Service, Signatures, Signer, TcpProbe, Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -245,6 +245,18 @@ pub fn reference() -> String {
         "signatures.signers[].",
         &signatures["properties"]["signers"]["items"],
         &fields_of::<Signer>(),
+    );
+    section(
+        &mut page,
+        "Ignored fields",
+        "ignoredFields[]",
+        "What differs from git is drift: it is shown, and with `selfHeal: true` it is put back. What is ignored is neither. Only fields that can be changed past git can be written here.",
+    );
+    table(
+        &mut page,
+        &fields_of::<IgnoredFields>(),
+        "ignoredFields[].",
+        &properties["ignoredFields"]["items"],
     );
     page.push_str(EXAMPLES);
     page

@@ -2,7 +2,7 @@
 
 use crate::fleet::{Attempt, Fleet, JobVersion};
 use muster_schemas::ids::HostId;
-use muster_schemas::wire::{Assignment, Assignments, Fence, Launch};
+use muster_schemas::wire::{Assignment, Assignments, Fence, Launch, PutBack};
 
 /// All that `host` is to do now.
 pub fn assignments(fleet: &Fleet, host: HostId) -> Assignments {
@@ -12,6 +12,16 @@ pub fn assignments(fleet: &Fleet, host: HostId) -> Assignments {
         .filter(|attempt| attempt.host == host)
         .filter_map(|attempt| assignment(fleet, attempt))
         .collect();
+    let put_back = fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.host == host && !attempt.put_back.is_empty())
+        .filter(|attempt| attempt.ended.is_none() && attempt.stop.is_none())
+        .map(|attempt| PutBack {
+            attempt: attempt.id,
+            fields: attempt.put_back.clone(),
+        })
+        .collect();
     Assignments {
         cell: fleet.cell.clone(),
         host,
@@ -20,6 +30,7 @@ pub fn assignments(fleet: &Fleet, host: HostId) -> Assignments {
             seq: fleet.seq,
         },
         items,
+        put_back,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::fleet::Fleet;
 use jiff::Timestamp;
 pub use markdown::plan_markdown;
 use muster_schemas::deploy::DeployStatus;
+use muster_schemas::drift::ResizeEnd;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Plan};
@@ -103,6 +104,15 @@ pub fn subjects(record: &Record) -> Subjects {
             job: Some(job.to_string()),
             ..Subjects::of("grace_ended")
         },
+        Event::JobScaled { job, .. } => Subjects {
+            job: Some(job.to_string()),
+            ..Subjects::of("job_scaled")
+        },
+        Event::ResizeEnded { job, .. } => Subjects {
+            job: Some(job.to_string()),
+            ..Subjects::of("resize_ended")
+        },
+        Event::PutBackOrdered { attempt, .. } => Subjects::of("put_back_ordered").attempt(*attempt),
         Event::DeployRequested { spec, .. } => Subjects {
             job: Some(spec.job.to_string()),
             ..Subjects::of("deploy_requested")
@@ -158,7 +168,8 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         Event::AttemptRetired { attempt }
         | Event::AttemptForgotten { attempt }
         | Event::StopAnnounced { attempt, .. }
-        | Event::StopWithdrawn { attempt } => *attempt,
+        | Event::StopWithdrawn { attempt }
+        | Event::PutBackOrdered { attempt, .. } => *attempt,
         Event::LeadershipTaken { .. }
         | Event::CellTakenDown { .. }
         | Event::HostEnrolled { .. }
@@ -180,6 +191,8 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::Resumed { .. }
         | Event::VersionBegan { .. }
         | Event::GraceEnded { .. }
+        | Event::JobScaled { .. }
+        | Event::ResizeEnded { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
@@ -285,6 +298,48 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         }
         Event::Resumed { scope, reason } => {
             format!("{scope} was resumed by {}: {reason}", record.actor)
+        }
+        Event::JobScaled {
+            job,
+            desired,
+            reason,
+            until,
+        } => {
+            let until = until.map_or(String::new(), |until| {
+                format!(" until {}", clock(until, record.at))
+            });
+            format!(
+                "job {job} was scaled to {} by {}{until}: {reason}",
+                counted(u64::from(*desired), "task", "tasks"),
+                record.actor
+            )
+        }
+        Event::ResizeEnded {
+            job,
+            by,
+            desired,
+            end,
+        } => {
+            let scaled = counted(u64::from(*desired), "task", "tasks");
+            let why = match end {
+                ResizeEnd::Expired => "its time is over".to_owned(),
+                ResizeEnd::SelfHealed => "the policy heals what is not as git says".to_owned(),
+                ResizeEnd::TakenBack => format!("{} took it back", record.actor),
+            };
+            format!(
+                "job {job} has the size again that git says, not the {scaled} that {by} scaled it to: {why}"
+            )
+        }
+        Event::PutBackOrdered { attempt: _, fields } => {
+            if fields.is_empty() {
+                "what was changed on its container is not put back any more".to_owned()
+            } else {
+                let fields: Vec<&str> = fields.iter().map(|field| field.path()).collect();
+                format!(
+                    "what somebody changed on its container beside Muster is put back: {}",
+                    fields.join(", ")
+                )
+            }
         }
         Event::DeployRequested { deploy, spec } => format!(
             "deploy {deploy} of job {} was asked for by {}",
@@ -398,11 +453,19 @@ fn running_sentence(status: &AttemptStatus) -> String {
     if status.live == Some(false) {
         return said("running, but its liveness probe fails");
     }
-    match status.ready {
+    let health = match status.ready {
         Some(true) => "running and healthy".to_owned(),
         Some(false) => said("running, but its readiness probe fails"),
         None => "running; its readiness probe has not answered yet".to_owned(),
+    };
+    if status.drift.is_empty() {
+        return health;
     }
+    let changed: Vec<String> = status.drift.iter().map(reasons::field_drift).collect();
+    format!(
+        "{health}; somebody on its host changed it beside Muster: {}",
+        changed.join("; ")
+    )
 }
 
 fn stop_sentence(order: &StopOrder) -> String {

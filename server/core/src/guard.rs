@@ -127,6 +127,32 @@ fn too_many_stops(fleet: &Fleet, plan: &Plan, policy: &PolicySpec) -> Vec<HoldRe
     reasons
 }
 
+/// The limit that taking so many tasks of one job away at once would exceed, if there is one: as [`HoldReason::TooManyStops`],
+/// which a plan that does it would be held for.
+pub fn too_many_of_job(fleet: &Fleet, job: &Job, stops: u32) -> Option<HoldReason> {
+    let policy = policy(fleet);
+    let exceeded = |part: Option<LimitScope>, bound: Bound, running: u32| {
+        bound
+            .is_exceeded_by(stops, running)
+            .then_some(HoldReason::TooManyStops {
+                stops,
+                running,
+                limit_count: bound.count,
+                limit_percent: bound.percent,
+                part,
+            })
+    };
+    exceeded(None, policy.limits.stops_per_plan, fleet.running_tasks()).or_else(|| {
+        parts(&policy)
+            .into_iter()
+            .filter(|(part, _)| is_in(job.spec(), part))
+            .find_map(|(part, limits)| {
+                let running = running_in(fleet, &part);
+                exceeded(Some(part), limits.stops_per_plan?, running)
+            })
+    })
+}
+
 /// The parts of the cell that have limits of their own.
 fn parts(policy: &PolicySpec) -> Vec<(LimitScope, ScopeLimits)> {
     let apps = policy

@@ -5,13 +5,14 @@
 //!
 //! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
 //! itself), [`disruption`] (what has to be left alone of a job), [`window`] (and when), [`dependencies`] (and after what),
-//! [`decide`] (what follows), [`assign`] (what each host is to do).
+//! [`drift`] (where what runs is not what git says), [`decide`] (what follows), [`assign`] (what each host is to do).
 
 pub mod assign;
 pub mod decide;
 pub mod dependencies;
 pub mod describe;
 pub mod disruption;
+pub mod drift;
 pub mod fleet;
 pub mod guard;
 mod headroom;

@@ -55,24 +55,28 @@ pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
     let mut refused = input.documents.diagnostics.clone();
     let mut changes = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut policy = None;
-
-    for located in &input.documents.specs {
-        match &located.spec {
-            Spec::Policy(spec) => policy = Some(spec.clone()),
-            Spec::Job(spec) => {
-                seen.insert(spec.name.clone());
-                match job_change(fleet, input, spec, &located.source) {
-                    Ok(change) => changes.extend(change),
-                    Err(diagnostic) => refused.push(*diagnostic),
-                }
-            }
-        }
-    }
-
+    let mut policy = input
+        .documents
+        .specs
+        .iter()
+        .find_map(|located| match &located.spec {
+            Spec::Policy(spec) => Some(spec.clone()),
+            Spec::Job(_) => None,
+        });
     // A policy document that could not be read leaves the policy that held.
     if policy.is_none() && refused.iter().any(|problem| problem.job.is_none()) {
         policy.clone_from(&fleet.policy);
+    }
+
+    for located in &input.documents.specs {
+        let Spec::Job(spec) = &located.spec else {
+            continue;
+        };
+        seen.insert(spec.name.clone());
+        match job_change(fleet, input, spec, &located.source, policy.as_ref()) {
+            Ok(change) => changes.extend(change),
+            Err(diagnostic) => refused.push(*diagnostic),
+        }
     }
     let prune = policy.as_ref().is_some_and(|policy| policy.prune);
 
@@ -179,6 +183,7 @@ fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
                 &target.spec,
                 target.image.clone(),
                 &target.source,
+                fleet.policy.as_ref(),
             )),
         },
         JobAction::Prune { removed_by, .. } => job.map(|job| prune_change(job, removed_by.clone())),
@@ -340,6 +345,7 @@ fn job_change(
     input: &PlanInput,
     spec: &JobSpec,
     source: &DocumentRef,
+    policy: Option<&PolicySpec>,
 ) -> Result<Option<JobChange>, Box<Diagnostic>> {
     let image = match known_image(fleet, spec) {
         Some(image) => image.to_owned(),
@@ -419,10 +425,16 @@ fn job_change(
         };
         return Ok(Some(change));
     }
-    Ok(Some(update(job, spec, image, source)))
+    Ok(Some(update(job, spec, image, source, policy)))
 }
 
-fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
+fn update(
+    job: &Job,
+    spec: &JobSpec,
+    image: String,
+    source: &DocumentRef,
+    policy: Option<&PolicySpec>,
+) -> JobChange {
     let current = job.current();
     let changes_template = current.image != image || template(&current.spec) != template(spec);
     // What makes the same containers as an earlier version that tasks still run is no reason to replace those.
@@ -450,9 +462,18 @@ fn update(job: &Job, spec: &JobSpec, image: String, source: &DocumentRef) -> Job
     let replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
     let replaces_tasks = changes_template;
     let active = active_tasks(job);
-    let desired = spec.size();
+    let resize = job.resize_under(spec, policy);
+    let desired = resize.as_ref().map_or(spec.size(), |resize| resize.desired);
     let stops = active.saturating_sub(desired);
     let mut notes = notes_of(spec);
+    if let Some(resize) = resize.filter(|resize| resize.desired != spec.size()) {
+        notes.push(format!(
+            "it keeps the {} tasks that {} scaled it to, although its document says {}",
+            resize.desired,
+            resize.by,
+            spec.size()
+        ));
+    }
     let mut replaces = 0;
     let mut down_at_once = 0;
     let mut starts = desired.saturating_sub(active);

@@ -283,6 +283,7 @@ fn status(attempt: AttemptId, sequence: u64, phase: Phase, now: Timestamp) -> At
         live: None,
         probe_message: None,
         hardening: None,
+        drift: Vec::new(),
     }
 }
 

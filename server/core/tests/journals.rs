@@ -8,6 +8,7 @@ use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
 use muster_core::predict::predict;
 use muster_schemas::deploy::DeploySpec;
+use muster_schemas::drift::{DriftField, FieldDrift};
 use muster_schemas::event::{Record, RepositoryTrouble};
 use muster_schemas::ids::{CommitId, DeployId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
@@ -128,7 +129,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 38, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 41, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -355,6 +356,32 @@ fn script() -> World {
         reason: "nobody uses them".to_owned(),
     };
     world.command(command).expect("it is held");
+    world.pass(5);
+    world.commit(jobs(vec![fewer.clone()]), policy(true));
+    world.pass(5);
+
+    // Scaled beside git, and a container changed by hand, under a policy that heals both.
+    let heals = policy(true).map(|policy| PolicySpec {
+        self_heal: true,
+        ..policy
+    });
+    world.commit(jobs(vec![fewer.clone()]), heals);
+    world.pass(5);
+    let command = Command::Scale {
+        job: fewer.name.clone(),
+        desired: 7,
+        reason: "the sale begins".to_owned(),
+        until: None,
+    };
+    world.command(command).expect("there is such a service");
+    let changed = *world.running.keys().next().expect("something runs");
+    let by_hand = FieldDrift {
+        field: DriftField::Memory,
+        wanted: "128MiB".to_owned(),
+        found: "256MiB".to_owned(),
+        stuck: None,
+    };
+    world.drift.insert(changed, vec![by_hand]);
     world.pass(5);
     world.commit(jobs(vec![fewer.clone()]), policy(true));
     world.pass(5);

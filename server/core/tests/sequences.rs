@@ -13,11 +13,12 @@ use common::{World, random_job, service};
 use jiff::{SignedDuration, Timestamp};
 use muster_core::assign::assignments;
 use muster_core::decide::{Command, Input, Refusal};
-use muster_core::fleet::Fleet;
+use muster_core::fleet::{Fleet, TaskPhase};
+use muster_schemas::drift::{DriftField, FieldDrift, ResizeEnd};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{AttemptId, JobId, PlanId};
 use muster_schemas::plan::{Diagnostic, FreezeScope, JobAction, Plan};
-use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
+use muster_schemas::spec::{IgnoredFields, JobSpec, Millis, PolicySpec};
 use muster_schemas::state::{Actor, Phase, StopReason};
 use muster_schemas::wire::Assignment;
 use proptest::prelude::*;
@@ -63,8 +64,9 @@ enum Step {
     Remove(Vec<String>),
     /// A document that cannot be read takes the place of one that could.
     Break(String),
-    /// Whether jobs without a document are stopped, and how many seconds later.
-    Policy(bool, u64),
+    /// Whether jobs without a document are stopped, and how many seconds later; whether drift is healed, and whether sizes may
+    /// differ.
+    Policy(bool, u64, bool, bool),
     /// The repository cannot be read.
     Trouble,
     /// Somebody approves the plan that is held, if one is.
@@ -80,6 +82,10 @@ enum Step {
     Silent(Index),
     Connect,
     Stop(Index),
+    /// Somebody gives a job another size beside git.
+    Scale(&'static str, u32),
+    /// Somebody changes a running container; whether it can be put back while it runs.
+    Drift(Index, bool),
     /// Containers of a job do not become healthy, or do so again.
     Sick(&'static str, bool),
     /// The control plane is killed and another takes over.
@@ -163,8 +169,15 @@ impl ReferenceStateMachine for Said {
             ),
             (
                 1,
-                (any::<bool>(), select(&[0, 20][..]))
-                    .prop_map(|(prune, grace)| Step::Policy(prune, grace))
+                (
+                    any::<bool>(),
+                    select(&[0, 20][..]),
+                    any::<bool>(),
+                    any::<bool>(),
+                )
+                    .prop_map(|(prune, grace, heal, ignore)| {
+                        Step::Policy(prune, grace, heal, ignore)
+                    })
                     .boxed(),
             ),
             (1, Just(Step::Trouble).boxed()),
@@ -193,6 +206,18 @@ impl ReferenceStateMachine for Said {
                     .boxed(),
             ),
             (2, Just(Step::Lead).boxed()),
+            (
+                2,
+                (select(&NAMES[..]), 0..8u32)
+                    .prop_map(|(job, size)| Step::Scale(job, size))
+                    .boxed(),
+            ),
+            (
+                2,
+                (any::<Index>(), any::<bool>())
+                    .prop_map(|(which, stuck)| Step::Drift(which, stuck))
+                    .boxed(),
+            ),
         ];
         if !said.jobs.is_empty() {
             let names: Vec<String> = said.jobs.keys().cloned().collect();
@@ -218,10 +243,17 @@ impl ReferenceStateMachine for Said {
                 said.jobs.remove(name);
                 said.broken.insert(name.clone());
             }
-            Step::Policy(prune, grace) => {
+            Step::Policy(prune, grace, heal, ignore) => {
+                let any_size = IgnoredFields {
+                    job: None,
+                    app: None,
+                    fields: vec![DriftField::Desired],
+                };
                 said.policy = Some(PolicySpec {
                     prune: *prune,
                     prune_grace: Millis::secs(*grace),
+                    self_heal: *heal,
+                    ignored_fields: ignore.then_some(any_size).into_iter().collect(),
                     ..PolicySpec::named("default")
                 });
             }
@@ -314,6 +346,7 @@ impl StateMachineTest for Cell {
         said.policy = Some(PolicySpec {
             prune: true,
             prune_grace: Millis(0),
+            self_heal: true,
             ..PolicySpec::named("default")
         });
         said.jobs.insert("last".to_owned(), service("last", 1));
@@ -340,6 +373,8 @@ impl StateMachineTest for Cell {
                 None => assert_eq!(cell.world.living(name), vec![], "{name} ends"),
             }
         }
+        let drift = muster_core::drift::drift(fleet, cell.world.now);
+        assert_eq!(drift, vec![], "all drift is healed");
         for (id, job) in &fleet.jobs {
             let living = cell.world.living(id.as_str());
             assert!(
@@ -443,6 +478,31 @@ impl Cell {
                     let reason = reason();
                     // It may be stopping already.
                     let _ = world.command(Command::StopTask { task, reason });
+                }
+            }
+            Step::Scale(job, desired) => {
+                // It may not be there, be a batch, be frozen, or the step be too large.
+                let _ = world.command_by(
+                    "bob",
+                    Command::Scale {
+                        job: (*job).into(),
+                        desired: *desired,
+                        reason: reason(),
+                        until: None,
+                    },
+                );
+            }
+            Step::Drift(which, stuck) => {
+                if let Some(task) = pick_running(world, which.index(1 << 16)) {
+                    let attempt = world.fleet.current_attempt(world.task(&task));
+                    let id = attempt.expect("it runs").id;
+                    let drift = FieldDrift {
+                        field: DriftField::Memory,
+                        wanted: "128 MiB".to_owned(),
+                        found: "256 MiB".to_owned(),
+                        stuck: stuck.then(|| "it uses more".to_owned()),
+                    };
+                    world.drift.insert(id, vec![drift]);
                 }
             }
             Step::Sick(job, true) => drop(world.sick.insert((*job).to_owned())),
@@ -596,7 +656,31 @@ impl Ledger {
             Event::Resumed { scope, .. } => {
                 assert!(self.frozen.remove(scope), "{scope} was not frozen");
             }
+            Event::PutBackOrdered { attempt, fields } if !fields.is_empty() => {
+                assert!(self.heals(), "nobody asked to put anything back");
+                self.is_free(&self.fleet.attempts[attempt].task.job, "putting back");
+            }
+            Event::JobScaled { job, desired, .. } => {
+                self.is_free(job, "scaling");
+                let active = self.fleet.jobs[job]
+                    .tasks
+                    .values()
+                    .filter(|task| matches!(task.phase, TaskPhase::Active { .. }))
+                    .count();
+                let taken = (active as u32).saturating_sub(*desired);
+                assert!(
+                    taken <= 5 || taken * 5 <= self.fleet.running_tasks(),
+                    "{job} loses {taken} tasks at once"
+                );
+            }
+            Event::ResizeEnded { job, end, .. } => {
+                self.is_free(job, "the end of a size");
+                assert!(*end != ResizeEnd::SelfHealed || self.heals());
+            }
             Event::StopOrdered { order } => {
+                if matches!(order.reason, StopReason::Drift { .. }) {
+                    assert!(self.heals(), "nobody asked to replace what was changed");
+                }
                 let attempt = &self.fleet.attempts[&order.attempt];
                 let job = &attempt.task.job;
                 assert!(
@@ -646,6 +730,12 @@ impl Ledger {
                 JobAction::Move { .. } | JobAction::Undeclare { .. } => {}
             }
         }
+    }
+
+    /// Whether the policy of the revision that holds has drift put back.
+    fn heals(&self) -> bool {
+        let policy = self.fleet.policy.as_ref();
+        policy.is_some_and(|policy| policy.self_heal)
     }
 
     /// Nothing that this job belongs to is frozen. The jobs of these tests are each an app of their own.

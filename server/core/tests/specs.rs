@@ -583,6 +583,11 @@ fn rules() {
             "policy name",
             "apiVersion: muster/v1\nkind: Policy\nname: My Policy\nprune: perhaps\n".to_owned()
         ),
+        (
+            "ignored fields",
+            "apiVersion: muster/v1\nkind: Policy\nname: default\nselfHeal: true\nignoredFields:\n- {job: web, app: shop, fields: [service.capacity.desired]}\n- {fields: []}\n- {job: web, fields: [container.cpu, container.cpu]}\n- {job: web, fields: [image]}\n"
+                .to_owned()
+        ),
     ])));
 }
 

@@ -242,6 +242,7 @@ impl Host {
             live: None,
             probe_message: None,
             hardening: None,
+            drift: Vec::new(),
         }
     }
 }

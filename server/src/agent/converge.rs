@@ -4,10 +4,12 @@
 //! started again once it may have been started; nothing is removed that runs or that is not ours; what no assignment names is
 //! left alone.
 
+use super::drift;
 use super::ends;
 use super::markers::{Marker, Stage};
 use crate::runtime::{Container, ContainerState, PullProgress};
 use jiff::{SignedDuration, Timestamp};
+use muster_schemas::drift::DriftField;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::{Ended, Phase, StopOrder};
 use muster_schemas::wire::{Assignment, Launch};
@@ -35,6 +37,10 @@ pub struct View<'a> {
     pub images: &'a BTreeMap<String, Image>,
     /// Attempts whose last action failed.
     pub retries: &'a BTreeMap<AttemptId, Retry>,
+    /// What is to be put back on running containers.
+    pub put_back: &'a BTreeMap<AttemptId, Vec<DriftField>>,
+    /// Attempts on whose container something could not be put back.
+    pub mends: &'a BTreeMap<AttemptId, Retry>,
     /// Attempts with an action under way, or whose container was listed before their last action ended.
     pub busy: &'a BTreeSet<AttemptId>,
     /// The time.
@@ -92,6 +98,15 @@ pub enum Action {
         /// The order.
         order: StopOrder,
     },
+    /// Put back what somebody changed on a running container, without stopping it.
+    PutBack {
+        /// What runs.
+        launch: Box<Launch>,
+        /// Its container.
+        container: String,
+        /// What of it.
+        fields: Vec<DriftField>,
+    },
     /// Undo a start that the engine did not carry out, or has forgotten: end what runs of it, remove the container, and write
     /// down how the attempt ended.
     Undo {
@@ -133,6 +148,7 @@ impl Action {
             Action::Launch { launch }
             | Action::Start { launch, .. }
             | Action::Stop { launch, .. }
+            | Action::PutBack { launch, .. }
             | Action::Undo { launch, .. } => Some(launch.attempt),
             Action::Settle { attempt, .. }
             | Action::Remove { attempt, .. }
@@ -216,7 +232,14 @@ fn run(
         (_, Some(Stage::Ended { .. })) => None,
         (_, Some(Stage::Undoing { container, ended })) => undo(launch, container, ended.clone()),
         (Some(container), stage) => match container.state {
-            ContainerState::Running => None,
+            ContainerState::Running => {
+                let fields = drift::to_put_back(view, attempt, container);
+                (!fields.is_empty()).then(|| Action::PutBack {
+                    launch: Box::new(launch.clone()),
+                    container: container.id.clone(),
+                    fields,
+                })
+            }
             ContainerState::Exited => {
                 settle_exited(view, attempt, Some(launch), Some(container), marker)
             }

@@ -67,7 +67,16 @@ fn one_marker(number: u128) -> impl Strategy<Value = Option<Arc<Marker>>> {
             ended: ends::lost(Timestamp::UNIX_EPOCH)
         })),
     ]
-    .prop_map(move |stage| stage.map(|stage| Arc::new(marker(&launch, stage))))
+    .prop_map(move |stage| {
+        // The containers of these worlds have other settings than this says.
+        let settings = Some(crate::runtime::settings::settings("as-created"));
+        stage.map(|stage| {
+            Arc::new(Marker {
+                settings: settings.clone(),
+                ..marker(&launch, stage)
+            })
+        })
+    })
 }
 
 fn image() -> impl Strategy<Value = Option<Image>> {
@@ -95,6 +104,8 @@ prop_compose! {
         image in image(),
         retries in prop::collection::vec(prop::option::of(-5..5i64), 6),
         busy in prop::collection::vec(prop::bool::weighted(0.1), 6),
+        put_back in prop::collection::vec(prop::option::of(prop::bool::ANY), 6),
+        mends in prop::collection::vec(prop::option::of(-5..5i64), 6),
     ) -> World {
         let numbered = |number: usize| attempt(number as u128);
         World {
@@ -105,6 +116,14 @@ prop_compose! {
                 .filter_map(|(number, marker)| Some((numbered(number), marker?))).collect(),
             images: image.into_iter().map(|image| (launch(0).image, image)).collect(),
             retries: retries.into_iter().enumerate()
+                .filter_map(|(number, seconds)| Some((numbered(number), retry(seconds?)))).collect(),
+            put_back: put_back.into_iter().enumerate()
+                .filter_map(|(number, name)| {
+                    let field = if name? { DriftField::Name } else { DriftField::Paused };
+                    Some((numbered(number), vec![field]))
+                })
+                .collect(),
+            mends: mends.into_iter().enumerate()
                 .filter_map(|(number, seconds)| Some((numbered(number), retry(seconds?)))).collect(),
             busy: busy.into_iter().enumerate()
                 .filter(|(_, busy)| *busy).map(|(number, _)| numbered(number)).collect(),
@@ -131,6 +150,39 @@ proptest! {
                 ));
                 prop_assert!(ordered);
                 prop_assert_eq!(&world.containers[&launch.attempt].id, &container);
+            }
+        }
+    }
+
+    /// Only on an order for that very container, only what is ordered and has changed, and only where it is to run.
+    #[test]
+    fn nothing_is_put_back_without_an_order_for_it(world in worlds()) {
+        let actions = decide(&world.view());
+        for action in &actions {
+            let Action::PutBack { launch, container, fields } = action else { continue };
+            prop_assert_eq!(&world.put_back[&launch.attempt], fields);
+            prop_assert_eq!(fields, &[DriftField::Name]);
+            let there = &world.containers[&launch.attempt];
+            prop_assert_eq!(&there.id, container);
+            prop_assert_eq!(there.state, ContainerState::Running);
+            prop_assert!(world.items.contains(&Assignment::Run(launch.clone())));
+        }
+        // And then it is.
+        for item in &world.items {
+            let Assignment::Run(launch) = item else { continue };
+            let attempt = launch.attempt;
+            let ordered = world.put_back.get(&attempt).is_some_and(|fields| *fields == [DriftField::Name]);
+            let is_over = |retry: Option<&Retry>| retry.is_none_or(|retry| retry.until <= world.now);
+            let free = !world.busy.contains(&attempt)
+                && is_over(world.retries.get(&attempt)) && is_over(world.mends.get(&attempt));
+            let runs = world.containers.get(&attempt)
+                .is_some_and(|container| container.state == ContainerState::Running);
+            let known = matches!(stage(&world, attempt), Some(Stage::Creating | Stage::Starting { .. }));
+            if ordered && free && runs && known {
+                let done = actions.iter().any(|action| matches!(
+                    action, Action::PutBack { launch, .. } if launch.attempt == attempt
+                ));
+                prop_assert!(done);
             }
         }
     }
@@ -175,8 +227,8 @@ proptest! {
                     prop_assert!(never_started);
                     prop_assert!(world.items.contains(&Assignment::Run(launch)));
                 }
-                Action::Fetch { .. } | Action::Stop { .. } | Action::Undo { .. } | Action::Settle { .. }
-                | Action::Remove { .. } | Action::Forget { .. } => {}
+                Action::Fetch { .. } | Action::Stop { .. } | Action::PutBack { .. } | Action::Undo { .. }
+                | Action::Settle { .. } | Action::Remove { .. } | Action::Forget { .. } => {}
             }
         }
     }
@@ -195,7 +247,7 @@ proptest! {
                     prop_assert!(!world.containers.contains_key(&attempt));
                 }
                 Action::Fetch { .. } | Action::Launch { .. } | Action::Start { .. }
-                | Action::Stop { .. } | Action::Undo { .. } | Action::Settle { .. } => {}
+                | Action::Stop { .. } | Action::PutBack { .. } | Action::Undo { .. } | Action::Settle { .. } => {}
             }
         }
     }

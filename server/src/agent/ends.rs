@@ -156,12 +156,15 @@ fn reason(reason: &StopReason) -> String {
         StopReason::Prune => "the job's document was removed".to_owned(),
         StopReason::Liveness { message } => format!("its liveness probe failed ({message})"),
         StopReason::RuntimeLimit { limit } => format!("it ran longer than {limit}"),
+        StopReason::Drift { field, message } => {
+            format!("somebody changed its {field}, and it could not be put back: {message}")
+        }
         StopReason::Asked { message } => message.clone(),
         StopReason::Down => "the cell is taken down".to_owned(),
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let text = Bytes(bytes).to_string();
     match text.find(|c: char| !c.is_ascii_digit()) {
         Some(unit) => format!("{} {}", &text[..unit], &text[unit..]),

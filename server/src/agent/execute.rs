@@ -70,9 +70,9 @@ impl Result {
 }
 
 /// Steps end early with what came of them.
-type Step<T> = std::result::Result<T, Outcome>;
+pub(super) type Step<T> = std::result::Result<T, Outcome>;
 
-fn from_engine(error: &RuntimeError, what: &str) -> Outcome {
+pub(super) fn from_engine(error: &RuntimeError, what: &str) -> Outcome {
     let message = format!("{what}: {}", ends::tidy(error.message()));
     match error {
         RuntimeError::Unreachable { .. } => Outcome::Unreachable(message),
@@ -117,6 +117,11 @@ impl<R: Runtime> Hands<R> {
                 container,
                 order,
             } => self.stop(&launch, &container, &order).await,
+            Action::PutBack {
+                launch,
+                container,
+                fields,
+            } => self.put_back(&launch, &container, fields).await,
             Action::Undo {
                 launch,
                 container,
@@ -223,7 +228,11 @@ impl<R: Runtime> Hands<R> {
     }
 
     async fn start(&self, launch: &Launch, container: &str) -> Step<Option<Container>> {
-        self.mark(launch, |stage| match stage {
+        let created = self
+            .look(container)
+            .await?
+            .filter(|found| found.state == ContainerState::Created);
+        self.mark_with(launch, created, |stage| match stage {
             Some(Stage::Undoing { .. } | Stage::Ended { .. }) => None,
             Some(Stage::Creating | Stage::Starting { .. }) | None => Some(Stage::Starting {
                 since: Timestamp::now(),
@@ -385,6 +394,8 @@ impl<R: Runtime> Hands<R> {
             made_at: old.as_ref().map_or_else(Timestamp::now, |old| old.made_at),
             stage: Stage::Ended { ended },
             stop_begun: old.as_ref().and_then(|old| old.stop_begun),
+            container: old.as_ref().and_then(|old| old.container.clone()),
+            settings: old.as_ref().and_then(|old| old.settings.clone()),
         };
         self.markers.put(marker).await.map_err(from_disk)
     }
@@ -395,6 +406,16 @@ impl<R: Runtime> Hands<R> {
         launch: &Launch,
         next: impl FnOnce(Option<&Stage>) -> Option<Stage>,
     ) -> Step<()> {
+        self.mark_with(launch, None, next).await
+    }
+
+    /// As [`Hands::mark`], and notes the container as the engine has it before it is started.
+    async fn mark_with(
+        &self,
+        launch: &Launch,
+        created: Option<Container>,
+        next: impl FnOnce(Option<&Stage>) -> Option<Stage>,
+    ) -> Step<()> {
         let old = self.markers.get(launch.attempt);
         let Some(stage) = next(old.as_ref().map(|old| &old.stage)) else {
             // A decision on an older view; the next one sees the marker.
@@ -403,6 +424,10 @@ impl<R: Runtime> Hands<R> {
         let mut marker = self.marker(launch);
         if old.is_some_and(|old| old.stage == stage) {
             return Ok(());
+        }
+        if let Some(created) = created {
+            marker.container = Some(created.id);
+            marker.settings = created.settings;
         }
         marker.stage = stage;
         self.markers.put(marker).await.map_err(from_disk)
@@ -421,11 +446,13 @@ impl<R: Runtime> Hands<R> {
                 made_at: Timestamp::now(),
                 stage: Stage::Creating,
                 stop_begun: None,
+                container: None,
+                settings: None,
             },
         }
     }
 
-    async fn look(&self, container: &str) -> Step<Option<Container>> {
+    pub(super) async fn look(&self, container: &str) -> Step<Option<Container>> {
         self.runtime
             .inspect(container)
             .await

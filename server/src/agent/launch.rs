@@ -1,11 +1,13 @@
 //! From a launch to the container to create, and how the agent's own containers are known.
 
 use super::AgentConfig;
+use super::markers::Marker;
 use crate::runtime::{Container, CreateSpec, EngineInfo, PortSpec};
 use muster_schemas::ids::{AttemptId, CellName, HostId};
 use muster_schemas::wire::Launch;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The label with the cell.
@@ -25,11 +27,33 @@ pub fn container_name(attempt: AttemptId) -> String {
 
 /// The attempt whose container this is: it bears this host's labels and the attempt's name.
 pub fn attempt_of(container: &Container, cell: &CellName, host: HostId) -> Option<AttemptId> {
+    let attempt = attempt_on_labels(container, cell, host)?;
+    (container.name == container_name(attempt)).then_some(attempt)
+}
+
+/// The attempt whose container this is, also if somebody gave it another name: then its id is that of the container which was
+/// started for the attempt. (Labels alone prove nothing: a container that was made from another's image has them, too.)
+pub fn attempt_of_begun(
+    container: &Container,
+    cell: &CellName,
+    host: HostId,
+    markers: &BTreeMap<AttemptId, Arc<Marker>>,
+) -> Option<AttemptId> {
+    let attempt = attempt_on_labels(container, cell, host)?;
+    let begun = markers
+        .get(&attempt)
+        .and_then(|marker| marker.container.as_deref());
+    match begun {
+        Some(begun) if begun == container.id => Some(attempt),
+        Some(_) | None => (container.name == container_name(attempt)).then_some(attempt),
+    }
+}
+
+fn attempt_on_labels(container: &Container, cell: &CellName, host: HostId) -> Option<AttemptId> {
     let label = |name: &str| container.labels.get(name).map(String::as_str);
     let attempt: AttemptId = label(ATTEMPT_LABEL)?.parse().ok()?;
     let ours = label(CELL_LABEL) == Some(cell.as_str())
-        && label(HOST_LABEL) == Some(host.to_string().as_str())
-        && container.name == container_name(attempt);
+        && label(HOST_LABEL) == Some(host.to_string().as_str());
     ours.then_some(attempt)
 }
 
@@ -227,12 +251,24 @@ mod tests {
             oom: false,
             error: String::new(),
             hardening: None,
+            settings: None,
         };
         let whose = |container: &Container| attempt_of(container, &config.cell, config.host);
         assert_eq!(whose(&container), Some(launch.attempt));
         let mut renamed = container.clone();
         renamed.name = "web".into();
         assert_eq!(whose(&renamed), None);
+        // Unless it is the very container that was started.
+        let begun = |id: &str| {
+            let marker = Marker {
+                container: Some(id.to_owned()),
+                ..crate::agent::testing::marker(&launch, crate::agent::markers::Stage::Creating)
+            };
+            let markers = BTreeMap::from([(launch.attempt, Arc::new(marker))]);
+            attempt_of_begun(&renamed, &config.cell, config.host, &markers)
+        };
+        assert_eq!(begun("c"), Some(launch.attempt));
+        assert_eq!(begun("another"), None);
         for label in [CELL_LABEL, HOST_LABEL, ATTEMPT_LABEL] {
             let mut other = container.clone();
             other.labels.remove(label);

@@ -1,11 +1,13 @@
 //! Seeing what the engine has. Listings are cheap and whole; containers are inspected only when something about them is new.
 
-use super::launch::{ATTEMPT_LABEL, CELL_LABEL, HOST_LABEL, TASK_LABEL, attempt_of};
+use super::launch::{ATTEMPT_LABEL, CELL_LABEL, HOST_LABEL, TASK_LABEL, attempt_of_begun};
+use super::markers::Marker;
 use crate::runtime::{Container, ContainerState, Listed, Runtime, RuntimeError};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use muster_schemas::ids::{AttemptId, CellName, HostId};
 use muster_schemas::state::Orphan;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Inspections at once: enough to see 500 containers within a second after a start.
 const INSPECTIONS_AT_ONCE: usize = 8;
@@ -54,6 +56,9 @@ async fn one<R: Runtime>(
         Some(container)
             if container.state == listed.state
                 && container.name == listed.name
+                && container.settings.as_ref().is_none_or(|settings| {
+                    settings.paused == listed.paused && settings.networks == listed.networks
+                })
                 && !stale.contains(&listed.id) =>
         {
             Ok(Some(container.clone()))
@@ -65,11 +70,26 @@ async fn one<R: Runtime>(
 
 impl Seen {
     /// This host's containers by attempt.
-    pub fn by_attempt(&self, cell: &CellName, host: HostId) -> BTreeMap<AttemptId, Container> {
-        self.containers
-            .values()
-            .filter_map(|container| Some((attempt_of(container, cell, host)?, container.clone())))
-            .collect()
+    pub fn by_attempt(
+        &self,
+        cell: &CellName,
+        host: HostId,
+        markers: &BTreeMap<AttemptId, Arc<Marker>>,
+    ) -> BTreeMap<AttemptId, Container> {
+        let mut mine: BTreeMap<AttemptId, Container> = BTreeMap::new();
+        for container in self.containers.values() {
+            let Some(attempt) = attempt_of_begun(container, cell, host, markers) else {
+                continue;
+            };
+            // Somebody may have renamed an attempt's container and given its name to another: the one that was started is meant.
+            let begun = markers
+                .get(&attempt)
+                .and_then(|marker| marker.container.as_ref());
+            if begun == Some(&container.id) || !mine.contains_key(&attempt) {
+                mine.insert(attempt, container.clone());
+            }
+        }
+        mine
     }
 
     /// Containers of no attempt that is named.
@@ -77,12 +97,14 @@ impl Seen {
         &self,
         cell: &CellName,
         host: HostId,
+        markers: &BTreeMap<AttemptId, Arc<Marker>>,
         named: &BTreeSet<AttemptId>,
     ) -> Vec<Orphan> {
         self.containers
             .values()
             .filter(|container| {
-                attempt_of(container, cell, host).is_none_or(|attempt| !named.contains(&attempt))
+                attempt_of_begun(container, cell, host, markers)
+                    .is_none_or(|attempt| !named.contains(&attempt))
             })
             .map(|container| {
                 let label = |name: &str| container.labels.get(name).cloned().unwrap_or_default();

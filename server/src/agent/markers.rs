@@ -4,6 +4,7 @@
 //! with a marker at `Creating` none was ever started, with one at `Starting` there may have been one.
 
 use super::durable;
+use crate::runtime::Settings;
 use jiff::Timestamp;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::Ended;
@@ -27,6 +28,12 @@ pub struct Marker {
     pub stage: Stage,
     /// When a stop order was first carried out on it.
     pub stop_begun: Option<Timestamp>,
+    /// The engine's id of the container that was started for it, once it is known.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// What the engine said of that container before it was started: whatever is otherwise later was somebody's doing.
+    #[serde(default)]
+    pub settings: Option<Settings>,
 }
 
 /// How far an attempt got at least. It moves forward only.
@@ -92,6 +99,8 @@ impl Markers {
                             since: Timestamp::UNIX_EPOCH,
                         },
                         stop_begun: None,
+                        container: None,
+                        settings: None,
                     }
                 }
             };
@@ -167,6 +176,8 @@ mod tests {
             made_at: Timestamp::UNIX_EPOCH,
             stage: Stage::Creating,
             stop_begun: None,
+            container: Some("id7".to_owned()),
+            settings: Some(crate::runtime::settings::settings("muster-7")),
         };
         let markers = Arc::new(Markers::open(home.path()).unwrap());
         markers.put(marker.clone()).await.unwrap();

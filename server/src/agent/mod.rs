@@ -7,6 +7,7 @@
 //! An agent never stops what it has no stop order for, and its own end stops nothing: containers run on and are adopted.
 
 mod converge;
+mod drift;
 mod durable;
 mod ends;
 mod execute;
@@ -18,6 +19,7 @@ mod look;
 mod markers;
 mod orders;
 mod probes;
+mod put_back;
 mod status;
 mod tend;
 #[cfg(test)]

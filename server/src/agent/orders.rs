@@ -206,6 +206,7 @@ mod tests {
             host: host(1),
             fence: Fence { epoch, seq },
             items: Vec::new(),
+            put_back: Vec::new(),
         }
     }
 

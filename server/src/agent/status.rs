@@ -1,6 +1,7 @@
 //! What the agent has told about each attempt, so that it tells only what changed, with a number that grows.
 
 use super::converge::{self, View};
+use super::drift;
 use crate::runtime::{Container, ContainerState};
 use jiff::Timestamp;
 use muster_schemas::ids::AttemptId;
@@ -114,6 +115,7 @@ fn status(
         live: word.live,
         probe_message: word.message,
         hardening: container.and_then(|container: &Container| container.hardening.clone()),
+        drift: running.map_or_else(Vec::new, |container| drift::drift(view, attempt, container)),
     })
 }
 

@@ -4,8 +4,10 @@ use super::AgentConfig;
 use super::converge::{Image, Retry, View};
 use super::launch::create_spec;
 use super::markers::{Marker, Stage};
+use crate::runtime::fake::settings_of;
 use crate::runtime::{Container, ContainerState, EngineInfo};
 use jiff::Timestamp;
+use muster_schemas::drift::DriftField;
 use muster_schemas::ids::{AttemptId, CellName, HostId, JobId, TaskId};
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps, Millis, Resources};
 use muster_schemas::state::{Actor, StopOrder, StopReason};
@@ -60,6 +62,7 @@ pub fn order(launch: &Launch) -> StopOrder {
 /// Its container.
 pub fn container(launch: &Launch, state: ContainerState) -> Container {
     let spec = create_spec(launch, &config(Path::new("/")), &engine_info());
+    let settings = settings_of(&spec);
     let started = (state != ContainerState::Created).then_some(Timestamp::UNIX_EPOCH);
     Container {
         id: format!("id-of-{}", spec.name),
@@ -84,6 +87,7 @@ pub fn container(launch: &Launch, state: ContainerState) -> Container {
             cpu_limit_millis: Some(100),
             user: String::new(),
         }),
+        settings: Some(settings),
     }
 }
 
@@ -95,6 +99,8 @@ pub fn marker(launch: &Launch, stage: Stage) -> Marker {
         made_at: Timestamp::UNIX_EPOCH,
         stage,
         stop_begun: None,
+        container: None,
+        settings: None,
     }
 }
 
@@ -151,6 +157,10 @@ pub struct World {
     /// See [`View`].
     pub retries: BTreeMap<AttemptId, Retry>,
     /// See [`View`].
+    pub put_back: BTreeMap<AttemptId, Vec<DriftField>>,
+    /// See [`View`].
+    pub mends: BTreeMap<AttemptId, Retry>,
+    /// See [`View`].
     pub busy: BTreeSet<AttemptId>,
     /// See [`View`].
     pub now: Timestamp,
@@ -164,6 +174,8 @@ impl Default for World {
             markers: BTreeMap::new(),
             images: BTreeMap::new(),
             retries: BTreeMap::new(),
+            put_back: BTreeMap::new(),
+            mends: BTreeMap::new(),
             busy: BTreeSet::new(),
             now: Timestamp::from_second(1_000_000).expect("a time of this century"),
         }
@@ -187,6 +199,8 @@ impl World {
             markers: &self.markers,
             images: &self.images,
             retries: &self.retries,
+            put_back: &self.put_back,
+            mends: &self.mends,
             busy: &self.busy,
             now: self.now,
         }

@@ -15,7 +15,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use muster_core::fleet::{Fleet, TaskPhase};
 use muster_core::guard::stop_budget;
-use muster_core::view::task_counts;
+use muster_core::view::{drift_counts, task_counts};
 use muster_schemas::api::Problem;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -82,6 +82,10 @@ fn describe() {
     describe_gauge!(
         "muster_documents_refused",
         "Faults in documents of the applied revision that are not taken."
+    );
+    describe_gauge!(
+        "muster_drift",
+        "Fields in which what runs is not what git says, by cause."
     );
     describe_gauge!(
         "muster_queue_age_seconds_bucket",
@@ -194,6 +198,9 @@ fn read(fleet: &Fleet, now: Timestamp) {
         "muster_orphans",
         fleet.hosts.values().map(|host| host.orphans.len()).sum(),
     );
+    for (cause, fields) in drift_counts(fleet, now) {
+        gauge!("muster_drift", "cause" => cause).set(fields as f64);
+    }
     set("muster_plan_held", usize::from(fleet.held_plan().is_some()));
     set(
         "muster_repository_trouble",

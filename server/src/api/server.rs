@@ -1,7 +1,9 @@
 //! The router with all that is around the routes, and the server.
 
 use super::problem::Failure;
-use super::routes::{commands, deploys, events, fleet, hosts, jobs, past, plans, session, tasks};
+use super::routes::{
+    commands, deploys, drift, events, fleet, hosts, jobs, past, plans, session, tasks,
+};
 use super::state::{ApiState, CommandFault};
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
@@ -45,6 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(fleet::get_fleet))
         .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::get_job))
+        .routes(routes!(drift::list_drift))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(tasks::get_task))
         .routes(routes!(tasks::get_usage))
@@ -55,6 +58,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::refuse_plan))
         .routes(routes!(commands::freeze))
         .routes(routes!(commands::resume))
+        .routes(routes!(commands::scale))
         .routes(routes!(commands::rollback))
         .routes(routes!(deploys::list_deploys))
         .routes(routes!(deploys::create_deploy, deploys::get_deploy))

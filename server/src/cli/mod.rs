@@ -76,7 +76,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show the cell at a glance
     Status,
-    /// List jobs, tasks, hosts, plans or events
+    /// List jobs, tasks, hosts, plans, drift or events
     Get(get::GetArgs),
     /// Show all there is to know of one job, task, host or plan
     Describe(describe::DescribeArgs),
@@ -94,6 +94,8 @@ enum Command {
     Freeze(orders::FreezeArgs),
     /// End a freeze; what was kept back meanwhile is planned anew
     Resume(orders::ResumeArgs),
+    /// Give a service another size beside git, for a time
+    Scale(orders::ScaleArgs),
     /// Commit what goes back to an earlier revision, all of it or one job's document
     Rollback(orders::RollbackArgs),
     /// Say that a host is gone for good: its tasks get new attempts on other hosts
@@ -157,6 +159,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Refuse(args) => orders::refuse(args, &client()?, &screen).await,
         Command::Freeze(args) => orders::freeze(args, &client()?, &screen).await,
         Command::Resume(args) => orders::resume(args, &client()?, &screen).await,
+        Command::Scale(args) => orders::scale(args, &client()?, &screen).await,
         Command::Rollback(args) => orders::rollback(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,

@@ -6,7 +6,7 @@ use crate::cli::screen::{Screen, print, print_json};
 use jiff::Timestamp;
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, ResumeRequest,
-    RollbackRequest,
+    RollbackRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, TaskId};
 use muster_schemas::plan::FreezeScope;
@@ -176,6 +176,39 @@ pub(super) async fn remove_host(
         reason: args.reason,
     };
     let path = ["hosts", &args.host, "remove"];
+    tell(client.post(&path, &body, None).await?, screen)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ScaleArgs {
+    /// The job: a service
+    job: JobId,
+    /// So many tasks, within the min and max of its document; the number that the document says ends a size from before
+    #[arg(long)]
+    to: u32,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+    /// For how long, such as 2h30m, at most 7 days; without it for an hour, or, where the policy ignores the field, until it is
+    /// scaled again
+    #[arg(long = "for", value_name = "DURATION")]
+    duration: Option<Millis>,
+}
+
+pub(super) async fn scale(
+    args: ScaleArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = ScaleRequest {
+        desired: args.to,
+        reason: args.reason,
+        until: args
+            .duration
+            .map(|duration| Timestamp::now().checked_add(duration.signed()))
+            .transpose()?,
+    };
+    let path = ["jobs", args.job.as_str(), "scale"];
     tell(client.post(&path, &body, None).await?, screen)
 }
 

@@ -7,6 +7,7 @@ use muster_schemas::api::{
     DeployView, EventView, HostView, JobStatus, JobView, PlanStatus, PlanView, TaskView,
 };
 use muster_schemas::deploy::DeployStatus;
+use muster_schemas::drift::DriftView;
 use muster_schemas::spec::{Bytes, JobKind, Tier};
 use muster_schemas::state::{Outcome, TaskState};
 
@@ -61,6 +62,35 @@ fn job_reason(job: &JobView) -> String {
     } else {
         format!("{undeclared}; {}", job.reason)
     }
+}
+
+pub(super) fn drift(drift: &[DriftView], now: Timestamp, wide: bool) -> Table {
+    let mut heads = vec!["JOB", "TASK", "FIELD", "GIT SAYS", "RUNS", "SINCE", "WHO"];
+    if wide {
+        heads.extend(["CAUSE", "PLAN"]);
+    }
+    heads.push("WHAT WILL HAPPEN");
+    let mut table = Table::new(&heads);
+    for drift in drift {
+        let mut cells = vec![
+            Cell::text(&drift.job),
+            Cell::text(drift.task.as_deref().unwrap_or_default()),
+            Cell::text(&drift.field),
+            Cell::text(&drift.wanted),
+            Cell::text(&drift.found).tone(Tone::Busy),
+            Cell::text(age(now, drift.since)),
+            Cell::text(&drift.who),
+        ];
+        if wide {
+            cells.extend([
+                Cell::text(&drift.cause),
+                Cell::text(drift.plan.as_deref().map_or("", short)),
+            ]);
+        }
+        cells.push(Cell::text(&drift.outlook));
+        table.row(cells);
+    }
+    table
 }
 
 /// How far a job is: healthy of desired for a service, succeeded of desired for a batch job.

@@ -149,6 +149,11 @@ impl Cell for RunningCell {
                         | Refusal::DeployIsAnother(_)
                         | Refusal::NotForThisJob { .. }
                         | Refusal::NotFrozen(_)
+                        | Refusal::JobIsLeaving(_)
+                        | Refusal::OutsideCapacity { .. }
+                        | Refusal::JobIsFrozen { .. }
+                        | Refusal::TooManyStops { .. }
+                        | Refusal::BadEndOfResize(_)
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)
                         | Refusal::BadHostName(_)),

@@ -292,7 +292,9 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         Event::AttemptPlaced { host, .. } => Some(*host),
         Event::AttemptReported { status } => host_of(&status.attempt),
         Event::StopOrdered { order } => host_of(&order.attempt),
-        Event::AttemptRetired { attempt } | Event::AttemptForgotten { attempt } => host_of(attempt),
+        Event::AttemptRetired { attempt }
+        | Event::AttemptForgotten { attempt }
+        | Event::PutBackOrdered { attempt, .. } => host_of(attempt),
         Event::LeadershipTaken { .. }
         | Event::CellTakenDown { .. }
         | Event::HostEnrolled { .. }
@@ -314,6 +316,8 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::Resumed { .. }
         | Event::VersionBegan { .. }
         | Event::GraceEnded { .. }
+        | Event::JobScaled { .. }
+        | Event::ResizeEnded { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
@@ -342,7 +346,9 @@ fn send_assignments(handle: &ControlHandle, hosts: &BTreeSet<HostId>) {
         };
         let now = handle.read(|fleet| assignments(fleet, *host));
         sender.send_if_modified(|known| {
-            let changed = known.as_ref().is_none_or(|known| known.items != now.items);
+            let changed = known
+                .as_ref()
+                .is_none_or(|known| known.items != now.items || known.put_back != now.put_back);
             if changed {
                 *known = Some(Arc::new(now));
             }

@@ -1,12 +1,14 @@
 //! An engine in memory for the agent's tests. Faults come by a seed: a call may fail before or after it did its deed, so that
 //! the caller cannot know; the engine may go away, and come back with all that it had.
 
+use super::settings::settings;
 use super::{
     Container, ContainerEvent, ContainerState, Counters, CreateSpec, EngineInfo, ExecEnd, Listed,
-    LocalImage, LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError,
+    LocalImage, LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError, Settings,
 };
 use futures::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
+use muster_schemas::drift::DriftField;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -43,6 +45,12 @@ pub struct Inside {
     pub removed: Vec<String>,
     /// Ids of containers that run although the engine calls them created.
     pub forgotten: BTreeSet<String>,
+    /// What was put back, by the container's name before it.
+    pub put_back: Vec<(String, Vec<DriftField>)>,
+    /// Why nothing can be put back, if so.
+    pub refuses_to_put_back: Option<String>,
+    /// Bytes of memory that every container uses.
+    pub memory_in_use: Option<u64>,
     /// Log chunks by container id.
     pub logs: BTreeMap<String, Vec<LogChunk>>,
     random: u64,
@@ -72,6 +80,17 @@ impl Inside {
         found.exit_code = code;
         found.finished_at = Some(Timestamp::now());
         found.ip = None;
+    }
+}
+
+/// What a container has that was created from this.
+pub fn settings_of(spec: &CreateSpec) -> Settings {
+    let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
+    Settings {
+        cpu_millis: i64::from(spec.cpu_millis),
+        memory_bytes: memory,
+        memory_swap_bytes: memory,
+        ..settings(&spec.name)
     }
 }
 
@@ -173,6 +192,12 @@ impl Runtime for FakeEngine {
                     name: container.name.clone(),
                     labels: container.labels.clone(),
                     state: container.state,
+                    paused: container.settings.as_ref().is_some_and(|has| has.paused),
+                    networks: container
+                        .settings
+                        .as_ref()
+                        .map(|has| has.networks.clone())
+                        .unwrap_or_default(),
                 })
                 .collect())
         })
@@ -255,6 +280,7 @@ impl Runtime for FakeEngine {
                     oom: false,
                     error: String::new(),
                     hardening: None,
+                    settings: Some(settings_of(spec)),
                 },
             );
             Ok(id)
@@ -284,6 +310,46 @@ impl Runtime for FakeEngine {
 
     async fn kill(&self, container: &str) -> Result<(), RuntimeError> {
         self.end("kill", container, 137).await
+    }
+
+    async fn put_back(
+        &self,
+        container: &str,
+        wanted: &Settings,
+        fields: &[DriftField],
+    ) -> Result<(), RuntimeError> {
+        self.deed("put back", |inside| {
+            if let Some(message) = inside.refuses_to_put_back.clone() {
+                return Err(RuntimeError::Refused {
+                    operation: "put back",
+                    message,
+                });
+            }
+            let found = inside.find(container).ok_or_else(|| missing("put back"))?;
+            let name = found.name.clone();
+            let has = found.settings.get_or_insert_with(|| wanted.clone());
+            for field in fields {
+                match field {
+                    DriftField::Cpu => has.cpu_millis = wanted.cpu_millis,
+                    DriftField::Cpuset => has.cpuset.clone_from(&wanted.cpuset),
+                    DriftField::CpuShares => has.cpu_shares = wanted.cpu_shares,
+                    DriftField::Memory | DriftField::MemorySwap => {
+                        has.memory_bytes = wanted.memory_bytes;
+                        has.memory_swap_bytes = wanted.memory_swap_bytes;
+                    }
+                    DriftField::Pids => has.pids = wanted.pids,
+                    DriftField::RestartPolicy => has.restart.clone_from(&wanted.restart),
+                    DriftField::Paused => has.paused = wanted.paused,
+                    DriftField::Name => has.name.clone_from(&wanted.name),
+                    DriftField::Networks => has.networks.clone_from(&wanted.networks),
+                    DriftField::Desired => {}
+                }
+            }
+            found.name = has.name.clone();
+            inside.put_back.push((name, fields.to_vec()));
+            Ok(())
+        })
+        .await
     }
 
     async fn remove(&self, container: &str) -> Result<(), RuntimeError> {
@@ -340,7 +406,7 @@ impl Runtime for FakeEngine {
             Ok(Counters {
                 at: Instant::now(),
                 cpu_nanos: 0,
-                memory_bytes: 1 << 20,
+                memory_bytes: inside.memory_in_use.unwrap_or(1 << 20),
                 rx_bytes: 0,
                 tx_bytes: 0,
                 pids: 1,

@@ -7,12 +7,15 @@
 pub mod docker;
 #[cfg(test)]
 pub mod fake;
+pub mod settings;
 
 use futures::stream::BoxStream;
 use jiff::Timestamp;
+use muster_schemas::drift::DriftField;
 use muster_schemas::state::Hardening;
 use muster_schemas::wire::LogStream;
-use std::collections::BTreeMap;
+pub use settings::Settings;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -69,6 +72,14 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Sends the kill signal. One that does not run is fine.
     fn kill(&self, container: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Makes these fields of a container as `wanted` says, without stopping it.
+    fn put_back(
+        &self,
+        container: &str,
+        wanted: &Settings,
+        fields: &[DriftField],
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Removes a container that does not run, and refuses with [`RuntimeError::Conflict`] if it does. One that is gone is fine.
     fn remove(&self, container: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
@@ -201,6 +212,10 @@ pub struct Listed {
     pub labels: BTreeMap<String, String>,
     /// Its state.
     pub state: ContainerState,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The networks that it is connected to.
+    pub networks: BTreeSet<String>,
 }
 
 /// All about one container.
@@ -228,6 +243,8 @@ pub struct Container {
     pub error: String,
     /// What is in force on it.
     pub hardening: Option<Hardening>,
+    /// What of it can be changed while it exists, as it stands.
+    pub settings: Option<Settings>,
 }
 
 /// A container to create. The hardening that Muster never goes without (no new privileges, no capabilities but the named

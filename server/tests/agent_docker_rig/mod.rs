@@ -217,6 +217,7 @@ impl Rig {
             host: self.host,
             fence,
             items,
+            put_back: Vec::new(),
         }))
         .await;
     }

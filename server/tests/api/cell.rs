@@ -166,6 +166,7 @@ impl MemoryCell {
                 live: None,
                 probe_message: None,
                 hardening: None,
+                drift: Vec::new(),
             },
         });
         (cell, attempt)

@@ -31,6 +31,30 @@ async fn a_stop_is_given_in_the_caller_s_name() {
 }
 
 #[tokio::test]
+async fn a_size_is_given_with_its_reason_and_end() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let body = json!({
+        "desired": 5, "reason": "the sale begins", "until": "2026-11-23T16:00:00Z"
+    });
+    let response = send(&state, post("/api/v1/jobs/web/scale", &body)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let commands = cell.commands.lock().expect("the commands").clone();
+    assert_eq!(
+        commands,
+        [(
+            Command::Scale {
+                job: "web".into(),
+                desired: 5,
+                reason: "the sale begins".to_owned(),
+                until: Some("2026-11-23T16:00:00Z".parse().expect("a time")),
+            },
+            Actor::Person("admin".to_owned())
+        )]
+    );
+}
+
+#[tokio::test]
 async fn a_repeated_key_is_answered_the_same() {
     let (cell, _) = MemoryCell::with_web();
     let state = cell.state();

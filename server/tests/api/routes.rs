@@ -135,6 +135,11 @@ async fn what_there_is_can_be_read() {
 
     let (_, plan) = get(&state, "/api/v1/plans/aa11").await;
     assert_eq!(plan["status"], "applied");
+
+    let (status, drift) = get(&state, "/api/v1/drift?cause=scaled&job=web").await;
+    assert_eq!((status, &drift["total"]), (StatusCode::OK, &0.into()));
+    let (status, _) = get(&state, "/api/v1/drift?cause=moon").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -339,6 +344,7 @@ async fn metrics_tell_the_fleet() {
         "muster_hosts{reachable=\"true\"} 1",
         "muster_journal_seq 9",
         "muster_plan_held 0",
+        "muster_drift{cause=\"scaled\"} 0",
         "muster_stops_left 20",
         "muster_queue_age_seconds_bucket{le=\"+Inf\"} 1",
         "muster_http_requests_total{method=\"GET\",route=\"/api/v1/jobs/{job}\",status=\"200\"}",

@@ -8,6 +8,7 @@
 mod api;
 mod chaos;
 mod deploys;
+mod drift;
 mod ends;
 mod engine;
 mod hosts;

@@ -498,5 +498,6 @@ pub fn assignments(host: HostId, seq: u64) -> Assignments {
         host,
         fence: Fence { epoch: 1, seq },
         items: Vec::new(),
+        put_back: Vec::new(),
     }
 }

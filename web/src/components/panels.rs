@@ -30,6 +30,7 @@ const KEYS: [(&str, &[Key]); 3] = [
             (&["g", "h"], "Hosts"),
             (&["g", "p"], "Plans"),
             (&["g", "d"], "Deploys"),
+            (&["g", "r"], "Drift"),
             (&["g", "e"], "Events"),
             (&["/"], "Search jobs, tasks and hosts"),
         ],

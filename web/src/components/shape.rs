@@ -70,6 +70,8 @@ pub mod icons {
     pub const PLANS: &str = "M4 5.5v5M4 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM4 14a1.75 1.75 0 1 0 0-3.5A1.75 1.75 0 0 0 4 14zM12 5.5a1.75 1.75 0 1 0 0-3.5a1.75 1.75 0 0 0 0 3.5zM12 5.5c0 3-3 3.5-6.3 5.6";
     /// Deploys: a way up.
     pub const DEPLOYS: &str = "M8 10.5V2M4.5 5.5L8 2l3.5 3.5M2.5 10v3.5h11V10";
+    /// Drift: a line that leaves another.
+    pub const DRIFT: &str = "M2 13.5h12M2 10.5c4 0 4-7.5 12-8M11 1.5l3 1-1.5 2.8";
     /// Events: a pulse.
     pub const EVENTS: &str = "M1.5 8.5h3l2-6 3 11 2-5h3";
     /// Copy.

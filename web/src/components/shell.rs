@@ -16,12 +16,13 @@ use muster_schemas::api::{FleetView, Severity};
 use muster_schemas::plan::FreezeScope;
 
 /// The rail's pages.
-const PAGES: [(&str, &str, &str); 6] = [
+const PAGES: [(&str, &str, &str); 7] = [
     ("/jobs", "Jobs", icons::JOBS),
     ("/tasks", "Tasks", icons::TASKS),
     ("/hosts", "Hosts", icons::HOSTS),
     ("/plans", "Plans", icons::PLANS),
     ("/deploys", "Deploys", icons::DEPLOYS),
+    ("/drift", "Drift", icons::DRIFT),
     ("/events", "Events", icons::EVENTS),
 ];
 

@@ -14,10 +14,13 @@ use muster_schemas::api::{EventView, List};
 const KEYS: [&str; 6] = ["kind", "job", "task", "attempt", "host", "plan"];
 
 /// The kinds that people look for.
-const KINDS: [(&str, &str); 18] = [
+const KINDS: [(&str, &str); 21] = [
     ("plan_made", "plan made"),
     ("plan_applied", "plan applied"),
     ("plan_held", "plan held"),
+    ("job_scaled", "job scaled"),
+    ("resize_ended", "size ended"),
+    ("put_back_ordered", "put back"),
     ("repository_troubled", "repository troubled"),
     ("repository_recovered", "repository recovered"),
     ("task_created", "task created"),

@@ -99,6 +99,11 @@ fn head(detail: &JobDetail) -> AnyView {
         <div class="page-head detail">
             <h1>{job.id.clone()}</h1>
             <span data-test-status=tone::job(job).word>{state(tone::job(job))}</span>
+            {(job.drift > 0).then(|| view! {
+                <a class="link" href=Filters::default().with("job", &job.id).on("/drift") data-test-job-drift=job.drift.to_string()>
+                    {format!("{} not as git says", format::counted(job.drift, "field"))}
+                </a>
+            })}
             {(!job.reason.is_empty()).then(|| view! { <span class="reason" data-test-reason>{text::rich(&format::sentence(&job.reason))}</span> })}
         </div>
         {(!job.declared).then(|| notice(

@@ -3,6 +3,7 @@
 pub mod deploy;
 pub mod deploys;
 pub mod diff;
+pub mod drift;
 pub mod events;
 pub mod host;
 pub mod hosts;

@@ -112,7 +112,7 @@ fn after_stop(
     match reason {
         StopReason::ScaleIn | StopReason::Prune => stopped(),
         // The cell comes up again with what git says.
-        StopReason::Rollout { .. } | StopReason::Down => again,
+        StopReason::Rollout { .. } | StopReason::Drift { .. } | StopReason::Down => again,
         StopReason::Asked { .. } => {
             if batch.is_some() {
                 stopped()

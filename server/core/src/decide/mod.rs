@@ -6,6 +6,7 @@
 
 mod begin;
 pub mod deploy;
+mod drift;
 pub mod lifecycle;
 mod observe;
 mod retire;
@@ -212,6 +213,17 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Give a service another size beside git.
+    Scale {
+        /// The job.
+        job: JobId,
+        /// So many tasks.
+        desired: u32,
+        /// Why.
+        reason: String,
+        /// Until when; without it for an hour, or, where the policy ignores the field, until somebody scales it again.
+        until: Option<Timestamp>,
+    },
     /// Have a change of one job committed and rolled out.
     Deploy {
         /// Its id, which who asks has chosen.
@@ -305,6 +317,47 @@ pub enum Refusal {
         /// What the job is.
         kind: &'static str,
     },
+    /// The job was pruned.
+    #[error("the document of job `{0}` was removed: it cannot be scaled; put the document back")]
+    JobIsLeaving(JobId),
+    /// A size beyond the job's bounds.
+    #[error(
+        "job `{job}` cannot have {desired} tasks: its document allows {min} to {max} (service.capacity.min and max); commit other \
+         bounds"
+    )]
+    OutsideCapacity {
+        /// The job.
+        job: JobId,
+        /// What was asked for.
+        desired: u32,
+        /// The least that it may have.
+        min: u32,
+        /// The most that it may have.
+        max: u32,
+    },
+    /// The job is frozen.
+    #[error("job `{job}` is not scaled while it is frozen: {why}")]
+    JobIsFrozen {
+        /// The job.
+        job: JobId,
+        /// The freeze.
+        why: String,
+    },
+    /// A size that would take too much away at once.
+    #[error(
+        "job `{job}` is not scaled: {limit}; go down in smaller steps, or commit the size, so that somebody can approve the plan"
+    )]
+    TooManyStops {
+        /// The job.
+        job: JobId,
+        /// The limit.
+        limit: String,
+    },
+    /// A size that would end at once, or hardly ever.
+    #[error(
+        "a size beside git cannot end at {0}: choose a time within the next 7 days, or commit it"
+    )]
+    BadEndOfResize(Timestamp),
     /// A name that a host cannot have.
     #[error("`{0}` cannot be a host's name: use 1 to 253 letters, digits, dots and hyphens")]
     BadHostName(String),
@@ -393,6 +446,12 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             }
             Ok(())
         }
+        Command::Scale {
+            job,
+            desired,
+            reason,
+            until,
+        } => drift::scale(draft, actor, job, desired, reason, until),
         Command::Deploy { deploy, spec } => deploy::request(draft, actor, deploy, spec),
         Command::CancelDeploy { deploy, reason } => deploy::cancel(draft, actor, deploy, reason),
         Command::ApprovePlan { plan, reason } => {
@@ -503,6 +562,7 @@ pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
         revision::follow_plans(draft);
         begin::follow_waiting(draft);
         begin::follow_after_hooks(draft);
+        drift::follow_drift(draft);
         scale::follow_jobs(draft);
         schedule::place_queued(draft);
     }
@@ -540,6 +600,7 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         .chain(settling)
         .chain(limited)
         .chain(guard::next_due(fleet, now))
+        .chain(drift::due(fleet))
         .chain(
             fleet
                 .deploys

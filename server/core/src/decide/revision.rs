@@ -159,6 +159,7 @@ fn reasons_now(
             HoldReason::OutOfTime { .. } => false,
             HoldReason::TooManyStops { .. }
             | HoldReason::TooLittleHeadroom { .. }
+            | HoldReason::PolicySigner { .. }
             | HoldReason::PolicyChanges => !approved,
             HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }

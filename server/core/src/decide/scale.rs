@@ -7,6 +7,7 @@
 //! time, and a task whose host cannot be seen does not count at all.
 
 use super::{Draft, automation};
+use crate::drift;
 use crate::fleet::{Fleet, Job, Task, TaskPhase};
 use crate::guard;
 use crate::hooks;
@@ -43,6 +44,7 @@ pub(super) fn order_stop(
         }
         StopReason::Liveness { .. }
         | StopReason::RuntimeLimit { .. }
+        | StopReason::Drift { .. }
         | StopReason::Asked { .. }
         | StopReason::Down => None,
     };
@@ -81,6 +83,7 @@ pub(super) fn order_automated_stop(
         StopReason::Rollout { .. } => "rollout",
         StopReason::ScaleIn | StopReason::Prune => "scale",
         StopReason::Liveness { .. } | StopReason::RuntimeLimit { .. } => "lifecycle",
+        StopReason::Drift { .. } => "drift",
         StopReason::Asked { .. } | StopReason::Down => "control",
     };
     order_stop(draft, attempt, reason, automation(room));
@@ -270,17 +273,35 @@ fn follow_service(draft: &mut Draft<'_>, id: &JobId) {
         }
         return;
     }
+    let mut being_replaced = view.being_replaced;
     for attempt in view.rollout_victims(desired) {
-        if !order_automated_stop(
-            draft,
-            attempt,
-            StopReason::Rollout {
-                to_version: version,
-            },
-        ) {
+        let drifted = drift_stop(draft, id, attempt);
+        // Whoever changed one container may be about to change all of them: those give way one at a time.
+        if drifted.is_some() && being_replaced > 0 {
+            continue;
+        }
+        let reason = drifted.unwrap_or(StopReason::Rollout {
+            to_version: version,
+        });
+        if !order_automated_stop(draft, attempt, reason) {
             return;
         }
+        being_replaced += 1;
     }
+}
+
+/// Why an attempt that runs what is asked for has to give way all the same.
+fn drift_stop(draft: &Draft<'_>, job: &JobId, attempt: AttemptId) -> Option<StopReason> {
+    let job = draft.fleet.jobs.get(job)?;
+    let attempt = draft.fleet.attempts.get(&attempt)?;
+    if job.is_outdated(attempt.version) {
+        return None;
+    }
+    let (field, message) = drift::beyond_mending(draft.fleet, job, attempt, draft.now)?;
+    Some(StopReason::Drift {
+        field,
+        message: message.to_owned(),
+    })
 }
 
 /// Whether the index of a task can be taken: it ended, and not because its retries are exhausted on what the job still asks
@@ -344,9 +365,10 @@ pub struct ServiceView {
     pub present: u32,
     /// Tasks on the current version that have been healthy for the minimum healthy time.
     pub settled: u32,
-    /// Healthy tasks on an older version that are not being stopped, by index.
+    /// Healthy tasks that give way and are not being stopped, by index: on an older version, or changed by somebody in a way that
+    /// cannot be put back while they run.
     pub old_healthy: Vec<AttemptId>,
-    /// Other tasks on an older version that are not being stopped, on hosts that can be seen.
+    /// Other tasks that give way and are not being stopped, on hosts that can be seen.
     pub old_unhealthy: Vec<AttemptId>,
     /// Tasks on an older version on hosts that cannot be seen.
     pub old_unreachable: u32,
@@ -384,7 +406,7 @@ impl ServiceView {
                     if let Some((order, _)) = &attempt.stop {
                         match order.reason {
                             StopReason::ScaleIn | StopReason::Prune => {}
-                            StopReason::Rollout { .. } => {
+                            StopReason::Rollout { .. } | StopReason::Drift { .. } => {
                                 view.present += 1;
                                 view.being_replaced += 1;
                             }
@@ -397,7 +419,9 @@ impl ServiceView {
                     }
                     view.present += 1;
                     let healthy = fleet.is_healthy(task);
-                    if !job.is_outdated(attempt.version) {
+                    let gives_way = job.is_outdated(attempt.version)
+                        || drift::beyond_mending(fleet, job, attempt, now).is_some();
+                    if !gives_way {
                         let settled = healthy
                             && attempt.healthy_since.is_some_and(|since| {
                                 now.duration_since(since) >= rollout.min_healthy_time.signed()

@@ -1,6 +1,8 @@
 //! The typed reasons in words.
 
+use super::short;
 use jiff::Timestamp;
+use muster_schemas::drift::{DriftCause, FieldDrift, Healing};
 use muster_schemas::event::{RepositoryTrouble, SignatureFault};
 use muster_schemas::state::{
     Blocked, BlockedBy, FinishReason, HostRefusal, QueueReason, ResourceKind, StopReason,
@@ -17,6 +19,11 @@ pub fn stop(reason: &StopReason) -> String {
         StopReason::Liveness { message } => format!("its liveness probe failed: {message}"),
         StopReason::RuntimeLimit { limit } => {
             format!("it ran longer than its runtime limit of {limit}")
+        }
+        StopReason::Drift { field, message } => {
+            format!(
+                "somebody changed its {field} beside Muster, and it cannot be put back while it runs: {message}"
+            )
         }
         StopReason::Asked { message } => message.clone(),
         StopReason::Down => "the cell was taken down".to_owned(),
@@ -121,6 +128,74 @@ pub fn stop_refusal(refusal: &StopRefusal, now: Timestamp) -> String {
         StopRefusal::OwnerAsked { until } => format!(
             "its owner, who is asked to do it until {}",
             clock(*until, now)
+        ),
+    }
+}
+
+/// A field of a container that was changed.
+pub fn field_drift(drift: &FieldDrift) -> String {
+    let FieldDrift {
+        field,
+        wanted,
+        found,
+        stuck,
+    } = drift;
+    match stuck {
+        None => format!("{field} is {found}, not {wanted}"),
+        Some(why) => format!("{field} is {found}, not {wanted}, and cannot be put back: {why}"),
+    }
+}
+
+/// Who, or what, made that something is not as git says.
+pub fn drift_cause(cause: &DriftCause) -> String {
+    match cause {
+        DriftCause::OnHost { host } => format!("somebody on {host}, not Muster"),
+        DriftCause::Scaled { by, reason } => format!("{by}, by muster scale: {reason}"),
+        DriftCause::Held { plan, by } => format!(
+            "the guard, which holds plan {} of {by}",
+            short(plan.as_str())
+        ),
+        DriftCause::PlanRefused { plan, by, reason } => {
+            format!("{by}, who refused plan {}: {reason}", short(plan.as_str()))
+        }
+        DriftCause::Withheld { plan: _, reason } => reason.to_string(),
+        DriftCause::DocumentRefused { at, message, by } => {
+            format!("{by}, whose document does not hold: {at}: {message}")
+        }
+        DriftCause::Undeclared {
+            removed_by: Some((commit, author)),
+        } => format!(
+            "{author}, whose commit {} removed its document",
+            short(commit.as_str())
+        ),
+        DriftCause::Undeclared { removed_by: None } => {
+            "a commit that removed its document".to_owned()
+        }
+    }
+}
+
+/// What will happen about something that is not as git says.
+pub fn healing(healing: &Healing, now: Timestamp) -> String {
+    match healing {
+        Healing::Shown => "nothing by itself: the policy does not say `selfHeal: true`".to_owned(),
+        Healing::PutBack => "it is put back while the container runs".to_owned(),
+        Healing::Replace { message } => format!(
+            "the container is replaced as soon as enough others are healthy: it cannot be put back while it runs: {message}"
+        ),
+        Healing::UntilEnd { message } => format!(
+            "it stays until the task ends: it cannot be put back while the container runs: {message}"
+        ),
+        Healing::Stopping => "its container is being stopped".to_owned(),
+        Healing::Frozen { message } => format!("nothing for now: {message}"),
+        Healing::Expires { at } => format!("it ends by itself at {}", clock(*at, now)),
+        Healing::AfterHold => {
+            "it goes ahead once the plan is approved, or its time has come".to_owned()
+        }
+        Healing::NextCommit => "nothing by itself: the next commit can settle it".to_owned(),
+        Healing::AfterFreeze => "it is made good once the freeze has ended".to_owned(),
+        Healing::Pruned { at } => format!(
+            "its tasks are stopped at {}, unless its document is back",
+            clock(*at, now)
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! One of each event in words.
 
 use super::*;
+use muster_schemas::drift::{DriftField, FieldDrift};
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{CellName, CommitId, JobId};
 use muster_schemas::plan::{HoldReason, LimitScope, Revision, WithholdReason};
@@ -45,6 +46,7 @@ fn status(phase: Phase) -> AttemptStatus {
         live: None,
         probe_message: None,
         hardening: None,
+        drift: Vec::new(),
     }
 }
 
@@ -123,6 +125,12 @@ fn every_event() -> Vec<Event> {
         task: task(),
         outcome,
         reason,
+    };
+    let resize_ended = |end| Event::ResizeEnded {
+        job: JobId::from("web"),
+        by: "bob".to_owned(),
+        desired: 5,
+        end,
     };
     let reported = |phase| Event::AttemptReported {
         status: status(phase),
@@ -322,6 +330,58 @@ fn every_event() -> Vec<Event> {
                 None,
             ),
         },
+        Event::AttemptReported {
+            status: AttemptStatus {
+                ready: Some(true),
+                drift: vec![
+                    FieldDrift {
+                        field: DriftField::Memory,
+                        wanted: "128 MiB".to_owned(),
+                        found: "256 MiB".to_owned(),
+                        stuck: None,
+                    },
+                    FieldDrift {
+                        field: DriftField::Pids,
+                        wanted: "512".to_owned(),
+                        found: "16".to_owned(),
+                        stuck: Some("the engine refuses".to_owned()),
+                    },
+                ],
+                ..status(Phase::Running)
+            },
+        },
+        Event::PutBackOrdered {
+            attempt: attempt(),
+            fields: vec![DriftField::Memory, DriftField::Pids],
+        },
+        Event::PutBackOrdered {
+            attempt: attempt(),
+            fields: Vec::new(),
+        },
+        Event::StopOrdered {
+            order: order(
+                StopReason::Drift {
+                    field: DriftField::Memory,
+                    message: "it uses more".to_owned(),
+                },
+                None,
+            ),
+        },
+        Event::JobScaled {
+            job: JobId::from("web"),
+            desired: 5,
+            reason: "the sale begins".to_owned(),
+            until: Some(at("16:04:00")),
+        },
+        Event::JobScaled {
+            job: JobId::from("web"),
+            desired: 1,
+            reason: "load".to_owned(),
+            until: None,
+        },
+        resize_ended(ResizeEnd::Expired),
+        resize_ended(ResizeEnd::SelfHealed),
+        resize_ended(ResizeEnd::TakenBack),
         finished(Outcome::Succeeded, FinishReason::Done),
         finished(
             Outcome::Failed,

@@ -2,8 +2,8 @@
 
 use super::{
     Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host, Job,
-    JobVersion, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, STOP_WINDOW_SECS, Task,
-    TaskPhase, Tombstone, job::HISTORY_KEPT,
+    JobVersion, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, Resize, STOP_WINDOW_SECS,
+    Task, TaskPhase, Tombstone, job::HISTORY_KEPT,
 };
 use crate::disruption::may_serve;
 use crate::hooks;
@@ -223,6 +223,36 @@ impl Fleet {
                 if let Some(job) = self.jobs.get_mut(job) {
                     job.tombstone = None;
                     job.pruned = true;
+                    job.resize = None;
+                }
+            }
+            Event::JobScaled {
+                job,
+                desired,
+                reason,
+                until,
+            } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.resize = Some(Resize {
+                        desired: *desired,
+                        by: record.actor.to_string(),
+                        reason: reason.clone(),
+                        since: at,
+                        until: *until,
+                    });
+                }
+            }
+            Event::ResizeEnded { job, .. } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.resize = None;
+                }
+            }
+            Event::PutBackOrdered { attempt, fields } => {
+                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                    attempt.put_back.clone_from(fields);
+                    if !fields.is_empty() {
+                        attempt.put_back_at = Some(at);
+                    }
                 }
             }
             Event::TaskCreated { task, version, run } => self.create_task(task, *version, *run, at),
@@ -284,6 +314,9 @@ impl Fleet {
                         stop: None,
                         ended: None,
                         retired: false,
+                        drifted: std::collections::BTreeMap::new(),
+                        put_back: Vec::new(),
+                        put_back_at: None,
                     },
                 );
                 self.count_start(task, *host, *version, at);
@@ -421,6 +454,13 @@ impl Fleet {
         if let Phase::Ended(ended) = &status.phase {
             attempt.ended = Some((ended.clone(), at));
         }
+        let drifts = |field| status.drift.iter().any(|drift| drift.field == field);
+        attempt.drifted.retain(|field, _| drifts(*field));
+        for drift in &status.drift {
+            attempt.drifted.entry(drift.field).or_insert(at);
+        }
+        // What is as it was created need not be put back any more.
+        attempt.put_back.retain(|field| drifts(*field));
         attempt.status = Some(status.clone());
     }
 
@@ -625,6 +665,7 @@ impl Fleet {
                         declared: true,
                         pruned: false,
                         tombstone: None,
+                        resize: None,
                         run: first_run(&target.spec),
                         created_at: at,
                         updated_at: at,
@@ -661,6 +702,7 @@ impl Fleet {
                     job.declared = false;
                     if grace.is_zero() {
                         job.pruned = true;
+                        job.resize = None;
                     } else {
                         job.tombstone = Some(Tombstone {
                             until: at + grace,
@@ -715,6 +757,7 @@ fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
 
 fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
     let before = Arc::clone(job.current());
+    job.resize = job.resize_under(&target.spec, plan.policy.as_ref());
     let number = before.number + 1;
     let run_before = before.spec.batch.as_ref().map(|batch| &batch.run);
     let run_after = target.spec.batch.as_ref().map(|batch| &batch.run);

@@ -1,9 +1,11 @@
 //! An attempt as the fleet knows it.
 
 use jiff::Timestamp;
+use muster_schemas::drift::{DriftField, FieldDrift};
 use muster_schemas::ids::{AttemptId, HostId, TaskId};
 use muster_schemas::state::{AttemptStatus, Ended, Phase, StopOrder, StopReason, TaskState};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One container launch for a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +41,15 @@ pub struct Attempt {
     pub ended: Option<(Ended, Timestamp)>,
     /// Whether its container is to be removed.
     pub retired: bool,
+    /// Since when each field of its container that somebody changed is known to be so, by the control plane's clock.
+    #[serde(default)]
+    pub drifted: BTreeMap<DriftField, Timestamp>,
+    /// What is to be put back on its running container.
+    #[serde(default)]
+    pub put_back: Vec<DriftField>,
+    /// When something was last ordered to be put back.
+    #[serde(default)]
+    pub put_back_at: Option<Timestamp>,
 }
 
 /// A stop that its owner is asked for.
@@ -74,6 +85,14 @@ impl Attempt {
     /// Whether its container runs, also while it is being stopped.
     pub fn is_running(&self) -> bool {
         matches!(self.state(), TaskState::Running | TaskState::Stopping)
+    }
+
+    /// What somebody changed on its running container, as its agent last said.
+    pub fn drift(&self) -> &[FieldDrift] {
+        match &self.status {
+            Some(status) if self.ended.is_none() => &status.drift,
+            Some(_) | None => &[],
+        }
     }
 
     /// Whether a launch is under way: placed and not yet running.

@@ -2,9 +2,10 @@
 
 use super::Task;
 use jiff::Timestamp;
+use muster_schemas::drift::DriftField;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{DocumentRef, FieldChange, Revision};
-use muster_schemas::spec::{Capacity, DisruptionRate, JobSpec};
+use muster_schemas::spec::{Capacity, DisruptionRate, JobSpec, PolicySpec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub struct Job {
     /// It was pruned and runs on as it is, until its grace is over or its document is back.
     #[serde(default)]
     pub tombstone: Option<Tombstone>,
+    /// The size that somebody gave it beside git.
+    #[serde(default)]
+    pub resize: Option<Resize>,
     /// The run of a batch job, from 1; 0 for services.
     pub run: u32,
     /// When it came to be.
@@ -65,6 +69,21 @@ pub struct Tombstone {
     pub until: Timestamp,
     /// The commit that removed its document, where that is known.
     pub removed_by: Option<Revision>,
+}
+
+/// A size that somebody gave a service beside git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// So many tasks; within the spec's `min` and `max`.
+    pub desired: u32,
+    /// Who.
+    pub by: String,
+    /// Their words.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; without it, until somebody scales the job again.
+    pub until: Option<Timestamp>,
 }
 
 /// A plan that changed a job.
@@ -181,8 +200,26 @@ impl Job {
         }
     }
 
-    /// How many tasks are wanted: none once it is pruned.
+    /// How many tasks are wanted: none once it is pruned, as many as somebody scaled it to, or as git says.
     pub fn desired(&self) -> u32 {
-        if self.pruned { 0 } else { self.spec().size() }
+        if self.pruned {
+            return 0;
+        }
+        let resized = self.resize.as_ref().map(|resize| resize.desired);
+        resized.unwrap_or_else(|| self.spec().size())
+    }
+
+    /// What is left of the size that somebody gave it when `spec` takes the place of the spec that holds. Git's word on the size
+    /// ends it, unless the policy has the field ignored; then, and while git says the same as before, it stays, within the
+    /// new bounds.
+    pub fn resize_under(&self, spec: &JobSpec, policy: Option<&PolicySpec>) -> Option<Resize> {
+        let resize = self.resize.as_ref().filter(|_| !self.pruned)?;
+        let capacity = spec.service.as_ref()?.capacity;
+        let stays = spec.size() == self.spec().size()
+            || crate::drift::is_ignored(policy, spec, DriftField::Desired);
+        stays.then(|| Resize {
+            desired: resize.desired.clamp(capacity.min, capacity.max),
+            ..resize.clone()
+        })
     }
 }

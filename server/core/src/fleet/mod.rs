@@ -13,7 +13,7 @@ mod task;
 pub use attempt::{Asked, Attempt};
 pub use deploy::{DEPLOYS_KEPT, Deploy};
 pub use host::Host;
-pub use job::{HistoryEntry, Job, JobVersion, TAKEN_KEPT, Taken, Tombstone};
+pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
 pub use task::{PAST_KEPT, Task, TaskPhase};
 
 use jiff::Timestamp;

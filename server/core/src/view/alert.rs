@@ -2,11 +2,15 @@
 
 use super::fleet::count;
 use super::job::JobTally;
-use crate::describe::reasons::{blocked, clock, counted, join_names, repository_trouble, stop};
+use crate::describe::reasons::{
+    blocked, clock, counted, drift_cause, healing, join_names, repository_trouble, stop,
+};
 use crate::describe::short;
+use crate::drift::past_git;
 use crate::fleet::{Fleet, Host, Job, PlanEntry, Task, TaskPhase};
 use jiff::Timestamp;
 use muster_schemas::api::{Alert, JobStatus, Severity};
+use muster_schemas::drift::DriftEntry;
 use muster_schemas::plan::HoldReason;
 
 /// So many alerts at most are told; nobody reads more, and what is wrong with that much has one cause.
@@ -29,6 +33,7 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
         host_alerts(fleet, host, now, &mut alerts);
     }
     refused(fleet, &mut alerts);
+    drifted(fleet, now, &mut alerts);
     for job in fleet.jobs.values() {
         job_alerts(fleet, job, now, &mut alerts);
     }
@@ -96,6 +101,7 @@ fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
             | HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
             | HoldReason::PolicyChanges
+            | HoldReason::PolicySigner { .. }
             | HoldReason::HookFailed { .. } => true,
         })
     };
@@ -198,6 +204,40 @@ fn refused(fleet: &Fleet, alerts: &mut Vec<Alert>) {
         ),
         link: "/plans".to_owned(),
         since: None,
+    });
+}
+
+/// What somebody changed past git. What a plan keeps back, and documents that are gone or do not hold, have alerts of their own.
+fn drifted(fleet: &Fleet, now: Timestamp, alerts: &mut Vec<Alert>) {
+    let entries: Vec<DriftEntry> = fleet
+        .jobs
+        .values()
+        .flat_map(|job| past_git(fleet, job, now))
+        .collect();
+    let Some(first) = entries.first() else {
+        return;
+    };
+    let about = first
+        .task
+        .as_ref()
+        .map_or_else(|| first.job.to_string(), ToString::to_string);
+    let more = match entries.len() {
+        1 => String::new(),
+        all => format!(", and {} more", counted(count(all - 1), "field", "fields")),
+    };
+    alerts.push(Alert {
+        severity: Severity::Warning,
+        code: "drift".to_owned(),
+        message: format!(
+            "What runs is not what git says: {} of {about} is {}, not {}, by {}{more}. {}.",
+            first.field,
+            first.found,
+            first.wanted,
+            drift_cause(&first.cause),
+            capital(&healing(&first.healing, now)),
+        ),
+        link: "/drift".to_owned(),
+        since: entries.iter().map(|entry| entry.since).min(),
     });
 }
 
@@ -343,10 +383,14 @@ fn blocked_since(task: &Task, now: Timestamp) -> Option<Timestamp> {
 
 /// A sentence with its capital letter and full stop.
 fn full(sentence: &str) -> String {
+    format!("{}.", capital(sentence))
+}
+
+fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     let first = letters.next().map(|letter| letter.to_uppercase());
     format!(
-        "{}{}.",
+        "{}{}",
         first.map(|letter| letter.to_string()).unwrap_or_default(),
         letters.as_str()
     )

@@ -74,6 +74,7 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::PlanRefused { .. }
         | Event::Frozen { .. }
         | Event::Resumed { .. }
+        | Event::JobScaled { .. }
         | Event::CellTakenDown { .. }
         | Event::HostRemoved { .. }
         | Event::DeployRequested { .. }
@@ -92,6 +93,8 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::PlanApplied { .. }
         | Event::PlanHeld { .. }
         | Event::GraceEnded { .. }
+        | Event::ResizeEnded { .. }
+        | Event::PutBackOrdered { .. }
         | Event::HooksBegan { .. }
         | Event::VersionBegan { .. }
         | Event::StopAnnounced { .. }

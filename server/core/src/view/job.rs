@@ -1,12 +1,13 @@
 //! Jobs.
 
 use super::filter::JobFilter;
-use super::fleet::no_tasks;
+use super::fleet::{count, no_tasks};
 use super::page::{self, Page};
 use super::task::reason;
 use crate::dependencies::waits_for;
 use crate::describe::reasons::{self, counted, stop_refusal};
 use crate::describe::short;
+use crate::drift::of_job;
 use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
 use crate::guard::may_stop;
 use jiff::Timestamp;
@@ -324,10 +325,10 @@ pub fn jobs(fleet: &Fleet, filter: &JobFilter, page: &Page, now: Timestamp) -> L
 
 /// A job in a list.
 pub fn job_view(fleet: &Fleet, job: &Job, now: Timestamp) -> JobView {
-    view(fleet, job, &JobTally::of(fleet, job, now))
+    view(fleet, job, &JobTally::of(fleet, job, now), now)
 }
 
-fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>) -> JobView {
+fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> JobView {
     let version = job.current();
     let spec = &version.spec;
     let (status, reason) = tally.status(fleet, job);
@@ -352,6 +353,7 @@ fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>) -> JobView {
         image_ref: spec.image.clone(),
         version: version.number,
         desired: u64::from(job.desired()),
+        drift: count(of_job(fleet, job, now).len()),
         tasks,
         healthy: tally.healthy,
         updated: tally.updated,
@@ -370,7 +372,7 @@ fn view(fleet: &Fleet, job: &Job, tally: &JobTally<'_>) -> JobView {
 pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
     let tally = JobTally::of(fleet, job, now);
     JobDetail {
-        job: view(fleet, job, &tally),
+        job: view(fleet, job, &tally, now),
         spec: serde_json::to_value(job.spec())
             .expect("a spec was read from a document with text keys, so it is always JSON"),
         rollout: rollout(fleet, job, &tally, now),

@@ -177,6 +177,7 @@ impl Story {
                 live: None,
                 probe_message: None,
                 hardening: None,
+                drift: Vec::new(),
             },
         });
     }

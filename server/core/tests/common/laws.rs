@@ -196,7 +196,7 @@ impl Disruptions {
         at: Timestamp,
     ) {
         let (is_replaced, is_own) = match reason {
-            StopReason::Rollout { .. } => (true, false),
+            StopReason::Rollout { .. } | StopReason::Drift { .. } => (true, false),
             StopReason::Liveness { .. } => (true, true),
             StopReason::ScaleIn | StopReason::Prune => (false, false),
             StopReason::Asked { .. } | StopReason::Down | StopReason::RuntimeLimit { .. } => return,
@@ -209,7 +209,8 @@ impl Disruptions {
         let wanted = if job.pruned {
             0
         } else if let Some(service) = &job.spec().service {
-            service.capacity.desired
+            let resize = job.resize.as_ref();
+            resize.map_or(service.capacity.desired, |resize| resize.desired)
         } else {
             let size = job.spec().size();
             let left = job

@@ -11,6 +11,7 @@ use muster_core::decide::{Answer, Command, Draft, Input, Refusal, follow, take};
 use muster_core::fleet::{Fleet, Task};
 use muster_core::plan::{PlanInput, images_to_resolve};
 use muster_core::specs::{Documents, Located};
+use muster_schemas::drift::FieldDrift;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, TaskId};
 use muster_schemas::plan::{Diagnostic, DocumentRef, Revision};
@@ -54,6 +55,8 @@ pub struct World {
     pub sick: BTreeSet<String>,
     /// The liveness probes of these containers fail.
     pub condemned: BTreeSet<AttemptId>,
+    /// What somebody changed on running containers; what is put back goes from here, unless it is stuck.
+    pub drift: BTreeMap<AttemptId, Vec<FieldDrift>>,
     /// When the last input said that it has to be asked again.
     pub due: Option<Timestamp>,
     /// What the last commit was planned from.
@@ -146,6 +149,7 @@ impl World {
             started_at: BTreeMap::new(),
             sick: BTreeSet::new(),
             condemned: BTreeSet::new(),
+            drift: BTreeMap::new(),
             due: None,
             last_input: None,
         };
@@ -297,6 +301,13 @@ impl World {
         for host in hosts {
             let orders = assignments(&self.fleet, host);
             let mut statuses = Vec::new();
+            for order in orders.put_back {
+                if let Some(drift) = self.drift.get_mut(&order.attempt) {
+                    drift.retain(|drift| {
+                        drift.stuck.is_some() || !order.fields.contains(&drift.field)
+                    });
+                }
+            }
             for item in orders.items {
                 let id = item.attempt();
                 match item {
@@ -308,6 +319,7 @@ impl World {
                             let ready = !self.sick.contains(launch.job.as_str());
                             let mut status = self.status(id, Phase::Running, Some(ready));
                             status.live = self.condemned.contains(&id).then_some(false);
+                            status.drift = self.drift.get(&id).cloned().unwrap_or_default();
                             statuses.push(status);
                         }
                     }
@@ -379,6 +391,7 @@ impl World {
             live: None,
             probe_message: None,
             hardening: None,
+            drift: Vec::new(),
         }
     }
 

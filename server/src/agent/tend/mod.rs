@@ -23,6 +23,7 @@ use super::{AgentConfig, AgentError, LinkState};
 use crate::runtime::{Container, ContainerEvent, EngineInfo, PullProgress, Runtime, RuntimeError};
 use act::Kind;
 use futures::StreamExt;
+use muster_schemas::drift::DriftField;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::HostFacts;
 use muster_schemas::wire::{Assignments, FromAgent, ToAgent};
@@ -130,6 +131,10 @@ struct Agent<R> {
     look_again: bool,
     /// Containers to inspect again at the next look.
     stale: BTreeSet<String>,
+    /// The last container that was inspected in its turn; none where the next turn begins anew.
+    inspected_up_to: Option<String>,
+    /// When the last turn was.
+    inspected_at: Option<Instant>,
     /// Containers in which the kernel killed a process; engines sometimes forget.
     oom: BTreeSet<String>,
 
@@ -138,6 +143,10 @@ struct Agent<R> {
     /// Failures in a row.
     pull_tries: BTreeMap<String, u32>,
     retries: BTreeMap<AttemptId, Retry>,
+    /// What is to be put back on running containers, by the orders.
+    put_back: BTreeMap<AttemptId, Vec<DriftField>>,
+    /// Attempts on whose container something could not be put back. Apart from the other failures: they must not delay an end.
+    mends: BTreeMap<AttemptId, Retry>,
     busy: BTreeMap<AttemptId, Kind>,
     /// Attempts whose last action ended after the last look began: by the look from which on it is seen, and whether what
     /// the action left behind is known.
@@ -174,6 +183,7 @@ impl<R: Runtime> Agent<R> {
             Arc::clone(&config),
         );
         let facts = facts(&config, None, None, None);
+        let put_back = put_back_of(orders.assignments());
         Self {
             config,
             runtime,
@@ -193,10 +203,14 @@ impl<R: Runtime> Agent<R> {
             looking: false,
             look_again: false,
             stale: BTreeSet::new(),
+            inspected_up_to: None,
+            inspected_at: None,
             oom: BTreeSet::new(),
             images: BTreeMap::new(),
             pulls: BTreeMap::new(),
             pull_tries: BTreeMap::new(),
+            put_back,
+            mends: BTreeMap::new(),
             retries: BTreeMap::new(),
             busy: BTreeMap::new(),
             acted: BTreeMap::new(),
@@ -318,6 +332,15 @@ async fn listen<R: Runtime>(runtime: &R, cell: &str, hints: mpsc::Sender<Hint>) 
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What is to be put back, by attempt.
+fn put_back_of(assignments: Option<&Assignments>) -> BTreeMap<AttemptId, Vec<DriftField>> {
+    let orders = assignments.map_or(&[][..], |assignments| &assignments.put_back);
+    orders
+        .iter()
+        .map(|order| (order.attempt, order.fields.clone()))
+        .collect()
 }
 
 fn every(period: Duration) -> tokio::time::Interval {

@@ -1,6 +1,7 @@
 //! Taking note of what happened. Nothing here waits, except for new assignments to be on the disk.
 
-use super::{Agent, Done, FIRST_WORDS_WAIT, Hint, KEEP_AGAIN_AFTER, Unkept};
+use super::act::Kind;
+use super::{Agent, Done, FIRST_WORDS_WAIT, Hint, KEEP_AGAIN_AFTER, Unkept, put_back_of};
 use crate::agent::LinkState;
 use crate::agent::converge::{Image, Retry};
 use crate::agent::execute::{self, Outcome};
@@ -91,6 +92,10 @@ impl<R: Runtime> Agent<R> {
             tracing::info!("new assignments can be kept again");
             self.tell_facts();
         }
+        self.put_back = put_back_of(self.orders.assignments());
+        let put_back = &self.put_back;
+        self.mends
+            .retain(|attempt, _| put_back.contains_key(attempt));
         // A pause after a failed launch must not delay a stop order.
         let items = self.orders.assignments().map_or(&[][..], |a| &a.items);
         let wants: BTreeMap<_, _> = items
@@ -142,7 +147,11 @@ impl<R: Runtime> Agent<R> {
 
     pub(super) fn on_hint(&mut self, hint: Hint) {
         match hint {
-            Hint::Listening => {}
+            // What happened while nobody listened is not told again.
+            Hint::Listening => {
+                let known = self.seen.iter().flat_map(|seen| seen.containers.keys());
+                self.stale.extend(known.cloned());
+            }
             Hint::Event(event) => {
                 if event.oom {
                     self.oom.insert(event.container.clone());
@@ -264,6 +273,9 @@ impl<R: Runtime> Agent<R> {
             self.look();
         }
         let now = Timestamp::now();
+        if kind == Some(Kind::Mend) {
+            return self.on_mended(attempt, result.outcome, now);
+        }
         match result.outcome {
             Outcome::Done => {
                 self.retries.remove(&attempt);
@@ -287,6 +299,21 @@ impl<R: Runtime> Agent<R> {
                     let message = format!("the image {image} is not on the host any more");
                     self.try_again(attempt, message, now);
                 }
+            }
+        }
+    }
+
+    fn on_mended(&mut self, attempt: AttemptId, outcome: Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Done => {
+                self.mends.remove(&attempt);
+            }
+            // Whether it was done is seen once the engine answers.
+            Outcome::Unreachable(_) | Outcome::ImageMissing => {}
+            Outcome::Again(message) => {
+                tracing::warn!(%attempt, message, "what somebody changed on a container cannot be put back");
+                let tries = self.mends.get(&attempt).map_or(0, |retry| retry.tries);
+                self.mends.insert(attempt, retry(message, tries + 1, now));
             }
         }
     }

@@ -64,7 +64,8 @@ impl<R: Runtime> Agent<R> {
     pub(super) fn orphans(&self) -> Vec<Orphan> {
         let named = self.items().iter().map(Assignment::attempt).collect();
         self.seen.as_ref().map_or_else(Vec::new, |seen| {
-            seen.orphans(&self.config.cell, self.config.host, &named)
+            let markers = self.markers.all();
+            seen.orphans(&self.config.cell, self.config.host, &markers, &named)
         })
     }
 

@@ -1,5 +1,7 @@
 //! The whole agent against the fake engine: what it never does, whatever fails under it.
 
+mod drift;
+
 use super::*;
 use crate::agent::launch::container_name;
 use crate::agent::testing::{attempt, config, container, launch, order};
@@ -115,6 +117,7 @@ impl Rig {
             host: config(&self.home).host,
             fence,
             items,
+            put_back: Vec::new(),
         };
         let agent = self.agent.as_ref().unwrap();
         agent
@@ -372,6 +375,7 @@ async fn orders_for_another_host_are_not_followed() {
         host: muster_schemas::ids::HostId(uuid::Uuid::from_u128(99)),
         fence: Fence { epoch: 9, seq: 99 },
         items: vec![stops(0)],
+        put_back: Vec::new(),
     };
     let agent = rig.agent.as_ref().unwrap();
     agent

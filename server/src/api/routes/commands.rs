@@ -13,7 +13,7 @@ use muster_core::decide::Command;
 use muster_core::describe::short;
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, Problem,
-    ResumeRequest, RollbackRequest,
+    ResumeRequest, RollbackRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::state::Actor;
@@ -254,6 +254,45 @@ pub async fn resume(
     let command = Command::Resume {
         scope: request.scope,
         reason: reason.clone(),
+    };
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// Gives a service another size beside git.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{job}/scale", tag = "commands", operation_id = "scale",
+    description = "Gives a service another size beside git, within its `min` and `max`: what an autoscaler does, or an operator in a hurry. It is drift until git says the same, and ends after an hour or at `until`; where the policy ignores `service.capacity.desired` it is no drift, and stays. The size that git says ends it. Tasks that are too many are stopped within the stop budget; a step that would stop more than a plan may is refused. `Idempotency-Key` works as for stopping a task.",
+    params(
+        ("job" = String, Path, description = "The job"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
+    ),
+    request_body = ScaleRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 404, description = "There is no such job", body = Problem),
+        (status = 409, description = "It is no service, is frozen, or is not to have that size", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn scale(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(job): Id,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<ScaleRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = sentence(&request.reason)?;
+    let ScaleRequest { desired, until, .. } = request;
+    let path = format!("/api/v1/jobs/{job}/scale {desired} {until:?}");
+    let message = format!("{job} is scaled to {desired}");
+    let command = Command::Scale {
+        job: JobId::from(job),
+        desired,
+        reason: reason.clone(),
+        until,
     };
     give(state, caller, &headers, path, command, reason, message).await
 }

@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod deploys;
+pub mod drift;
 pub mod events;
 pub mod fleet;
 pub mod hosts;

@@ -22,6 +22,10 @@ pub(super) fn sheet(
     sheet.field_in("Status", status, tone);
     sheet.field("Reason", &job.reason);
     sheet.field("Tasks", rows::progress(job));
+    if job.drift > 0 {
+        let drift = format!("{}; see `muster get drift --job {}`", job.drift, job.id);
+        sheet.field_in("Drift", drift, Tone::Busy);
+    }
     sheet.field("App", &job.app);
     sheet.field("Stack", job.stack.as_deref().unwrap_or_default());
     sheet.field("Detail", job.detail.as_deref().unwrap_or_default());

@@ -31,6 +31,8 @@ enum What {
     /// List deploys, newest first
     #[command(visible_alias = "deploy")]
     Deploys(DeployFilter),
+    /// List where what runs is not what git says
+    Drift(DriftFilter),
     /// List what happened, or watch what happens
     #[command(visible_alias = "event")]
     Events(EventFilter),
@@ -164,6 +166,19 @@ struct DeployFilter {
 }
 
 #[derive(Debug, Args)]
+struct DriftFilter {
+    /// Only of this job; may be repeated, as all filters: any of them
+    #[arg(long)]
+    job: Vec<String>,
+    /// Only of this cause: on_host, scaled, held, plan_refused, withheld, document_refused, undeclared
+    #[arg(long)]
+    cause: Vec<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 500, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    limit: usize,
+}
+
+#[derive(Debug, Args)]
 struct EventFilter {
     /// Only about this job
     #[arg(long)]
@@ -220,6 +235,12 @@ impl GetArgs {
             What::Tasks(filter) => (filter.watch, filter.archived),
             What::Events(filter) => (filter.watch, false),
             What::Jobs(_) | What::Hosts(_) | What::Plans(_) => (false, false),
+            What::Drift(_) => {
+                return Err(Failure::untried(
+                    "drift is told of now alone",
+                    "Leave `at` with its time out; `muster at TIME diff` tells what has changed since.",
+                ));
+            }
             What::Deploys(_) => {
                 return Err(Failure::untried(
                     "deploys are kept by themselves, and take no time: those that have ended are listed, too",
@@ -327,6 +348,19 @@ pub(super) async fn run(
             show(&listed, screen, "deploys", |listed| {
                 Ok(rows::deploys(&listed.typed()?, now, wide))
             })?;
+        }
+        What::Drift(filter) => {
+            let query = Filters::default()
+                .any("job", &filter.job)
+                .any("cause", &filter.cause)
+                .0;
+            let listed = client.list(&["drift"], &query, filter.limit).await?;
+            show(
+                &listed,
+                screen,
+                "drift: what runs is what git says",
+                |listed| Ok(rows::drift(&listed.typed()?, now, wide)),
+            )?;
         }
         What::Events(filter) => {
             let query = Filters::default()

@@ -46,6 +46,23 @@ fn hosts() {
 }
 
 #[test]
+fn drift() {
+    let drift: Vec<muster_schemas::drift::DriftView> = read(json!([
+        {
+            "id": "web - service.capacity.desired scaled", "job": "web", "task": null, "field": "service.capacity.desired",
+            "wanted": "3", "found": "5", "cause": "scaled", "who": "bob, by muster scale: the sale begins",
+            "since": "2026-11-23T14:00:00Z", "outlook": "it ends by itself at 15:00:00", "plan": null
+        },
+        {
+            "id": "web 0000000000 container.memory on_host", "job": "web", "task": "web.0", "field": "container.memory",
+            "wanted": "128MiB", "found": "256MiB", "cause": "on_host", "who": "somebody on alpha, not Muster",
+            "since": "2026-11-23T14:00:00Z", "outlook": "it is put back while the container runs", "plan": null
+        }
+    ]));
+    insta::assert_snapshot!(both(|wide| rows::drift(&drift, now(), wide)));
+}
+
+#[test]
 fn plans() {
     let plans: Vec<muster_schemas::api::PlanView> = read(json!([fixtures::plan()]));
     insta::assert_snapshot!(both(|wide| rows::plans(&plans, now(), wide)));

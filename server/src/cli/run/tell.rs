@@ -246,6 +246,9 @@ impl Listener for Tell {
             | Event::Resumed { .. }
             | Event::GraceEnded { .. }
             | Event::HooksBegan { .. }
+            | Event::JobScaled { .. }
+            | Event::ResizeEnded { .. }
+            | Event::PutBackOrdered { .. }
             | Event::VersionBegan { .. }
             | Event::StopAnnounced { .. }
             | Event::StopWithdrawn { .. }

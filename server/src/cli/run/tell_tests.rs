@@ -55,6 +55,7 @@ fn status(phase: Phase) -> AttemptStatus {
         ready: None,
         live: None,
         probe_message: None,
+        drift: Vec::new(),
         hardening: Some(Hardening {
             no_new_privileges: true,
             capabilities: Vec::new(),
@@ -88,6 +89,9 @@ fn told(statuses: &[AttemptStatus]) -> String {
         healthy_since: None,
         status: None,
         asked: None,
+        drifted: std::collections::BTreeMap::new(),
+        put_back: Vec::new(),
+        put_back_at: None,
         stop: None,
         ended: None,
         retired: false,

@@ -6,9 +6,10 @@ use bollard::query_parameters::EventsOptions;
 use futures::stream::{BoxStream, StreamExt};
 use std::collections::HashMap;
 
-/// What changes a container's state. (Commands that probes run make events too, which nobody needs.)
-const ACTIONS: [&str; 8] = [
-    "create", "start", "die", "oom", "destroy", "pause", "unpause", "rename",
+/// What changes a container's state or settings. (Networks tell their own events, without its labels; listings show those.)
+/// (Commands that probes run make events too, which nobody needs.)
+const ACTIONS: [&str; 9] = [
+    "create", "start", "die", "oom", "destroy", "pause", "unpause", "rename", "update",
 ];
 
 pub(super) fn events(

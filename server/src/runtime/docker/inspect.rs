@@ -1,8 +1,8 @@
 //! Listing and inspecting containers.
 
 use super::hardening::{self, KernelFacts};
-use super::{DockerEngine, QUESTION_LIMIT};
-use crate::runtime::{Container, ContainerState, Listed, RuntimeError};
+use super::{DockerEngine, QUESTION_LIMIT, settings};
+use crate::runtime::{Container, ContainerState, EngineInfo, Listed, RuntimeError};
 use bollard::Docker;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum as Status,
@@ -43,6 +43,12 @@ pub(super) async fn list(
                         .map_or("", |n| n),
                 ),
                 labels: container.labels.unwrap_or_default().into_iter().collect(),
+                paused: container.state == Some(Summary::PAUSED),
+                networks: container
+                    .network_settings
+                    .and_then(|settings| settings.networks)
+                    .map(|networks| networks.into_keys().collect())
+                    .unwrap_or_default(),
                 state: match container.state {
                     Some(Summary::CREATED) => ContainerState::Created,
                     Some(Summary::EXITED | Summary::DEAD | Summary::REMOVING) => {
@@ -76,22 +82,26 @@ pub(super) async fn inspect(
         })
         .await;
     match inspected {
-        Ok(inspected) => Ok(Some(read(inspected, &KernelFacts::of(&info)))),
+        Ok(inspected) => Ok(Some(read(inspected, &info))),
         Err(RuntimeError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn read(inspected: ContainerInspectResponse, kernel: &KernelFacts) -> Container {
-    let hardening = hardening::read(&inspected, kernel);
+fn read(inspected: ContainerInspectResponse, info: &EngineInfo) -> Container {
+    let hardening = hardening::read(&inspected, &KernelFacts::of(info));
+    let settings = settings::read(&inspected, info);
     let state = inspected.state.unwrap_or_default();
     let ip = inspected
         .network_settings
         .and_then(|settings| settings.networks)
         .and_then(|networks| {
+            // Somebody may have connected it to others: the one that it was created on comes first, and else the order is fixed.
+            let mut networks: Vec<_> = networks.into_iter().collect();
+            networks.sort_by(|(a, _), (b, _)| (a != "bridge", a).cmp(&(b != "bridge", b)));
             networks
-                .into_values()
-                .filter_map(|network| network.ip_address)
+                .into_iter()
+                .filter_map(|(_, network)| network.ip_address)
                 .find(|ip| !ip.is_empty())
         });
     Container {
@@ -125,11 +135,12 @@ fn read(inspected: ContainerInspectResponse, kernel: &KernelFacts) -> Container 
         oom: state.oom_killed.unwrap_or(false),
         error: state.error.unwrap_or_default(),
         hardening: Some(hardening),
+        settings: Some(settings),
     }
 }
 
 /// The engine writes names with a slash in front.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     name.strip_prefix('/').unwrap_or(name).to_owned()
 }
 

@@ -9,11 +9,12 @@ mod info;
 mod inspect;
 mod logs;
 mod pull;
+mod settings;
 mod stats;
 
 use super::{
     Container, ContainerEvent, Counters, CreateSpec, EngineInfo, ExecEnd, Listed, LocalImage,
-    LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError,
+    LogChunk, LogsFrom, PullProgress, Runtime, RuntimeError, Settings,
 };
 use bollard::Docker;
 use bollard::errors::Error;
@@ -21,6 +22,7 @@ use bollard::query_parameters::{
     KillContainerOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 use futures::stream::BoxStream;
+use muster_schemas::drift::DriftField;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -231,6 +233,15 @@ impl Runtime for DockerEngine {
             Err(RuntimeError::Conflict { .. }) => Ok(()),
             other => other,
         }
+    }
+
+    async fn put_back(
+        &self,
+        container: &str,
+        wanted: &Settings,
+        fields: &[DriftField],
+    ) -> Result<(), RuntimeError> {
+        settings::put_back(self, container, wanted, fields).await
     }
 
     async fn remove(&self, container: &str) -> Result<(), RuntimeError> {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 const MAX_WINDOWS: usize = 64;
 const MAX_APPS: usize = 1000;
 const MAX_GROUPS: usize = 1000;
+const MAX_IGNORED: usize = 1000;
 const MAX_COUNT: u32 = 100_000;
 const MAX_REASON: usize = 1000;
 /// More people than commit to one repository of specs; each key is compared with each commit's.
@@ -62,6 +63,7 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
     if let Some(signatures) = &policy.signatures {
         signers(signatures, checks);
     }
+    ignored_fields(policy, checks);
     if let Some(reason) = &policy.freeze {
         checks.short_text(&["freeze"], reason, MAX_REASON);
     }
@@ -158,6 +160,46 @@ fn headroom(headroom: &Headroom, checks: &mut Checks<'_>) {
             0,
             100,
         );
+    }
+}
+
+fn ignored_fields(policy: &PolicySpec, checks: &mut Checks<'_>) {
+    if policy.ignored_fields.len() > MAX_IGNORED {
+        checks.refuse(
+            &["ignoredFields"],
+            Code::OutOfRange,
+            format!("there are {} entries", policy.ignored_fields.len()),
+            format!("at most {MAX_IGNORED} can be written"),
+        );
+    }
+    for (index, ignored) in policy.ignored_fields.iter().enumerate() {
+        let index = index.to_string();
+        let at = |field: &'static str| ["ignoredFields", index.as_str(), field];
+        if ignored.job.is_some() && ignored.app.is_some() {
+            checks.refuse(
+                &at("app"),
+                Code::Contradiction,
+                "both `job` and `app` are written".to_owned(),
+                "write one of them, or none for every job",
+            );
+        }
+        if ignored.fields.is_empty() {
+            checks.refuse(
+                &at("fields"),
+                Code::OutOfRange,
+                "no field is written".to_owned(),
+                "write at least one, such as service.capacity.desired",
+            );
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = ignored.fields.iter().find(|field| !seen.insert(**field)) {
+            checks.refuse(
+                &at("fields"),
+                Code::DuplicateValue,
+                format!("`{twice}` stands here twice"),
+                "write each field once",
+            );
+        }
     }
 }
 
