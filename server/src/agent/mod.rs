@@ -7,7 +7,6 @@
 //! An agent never stops what it has no stop order for, and its own end stops nothing: containers run on and are adopted.
 
 mod converge;
-mod durable;
 mod ends;
 mod execute;
 mod facts;

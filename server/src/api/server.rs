@@ -1,7 +1,9 @@
 //! The router with all that is around the routes, and the server.
 
 use super::problem::Failure;
-use super::routes::{commands, deploys, events, fleet, hosts, jobs, past, plans, session, tasks};
+use super::routes::{
+    commands, deploys, events, fleet, hooks, hosts, jobs, past, plans, session, tasks,
+};
 use super::state::ApiState;
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
@@ -80,6 +82,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::enrol))
         .routes(routes!(commands::refresh))
         .routes(routes!(commands::down))
+        .routes(routes!(hooks::receive))
         .routes(routes!(get_openapi))
         .routes(routes!(metrics::healthz))
         .routes(routes!(metrics::readyz))
@@ -88,6 +91,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// What is answered to anybody.
 const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/healthz", "/readyz", "/metrics"];
+
+/// What forges send proves itself by its signature.
+const HOOKS: &str = "/api/v1/hooks/";
 
 /// This description.
 #[utoipa::path(
@@ -117,7 +123,8 @@ pub fn router(state: ApiState) -> Router {
 
 /// Every route but the open ones is for those who may ask.
 async fn guard(state: axum::extract::State<ApiState>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN.contains(&path) || path.starts_with(HOOKS) {
         return next.run(request).await;
     }
     auth::require(state, request, next).await

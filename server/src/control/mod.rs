@@ -10,6 +10,7 @@ mod cell;
 mod commits;
 mod deploys;
 mod handle;
+mod notices;
 mod past;
 mod preview;
 mod process;

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod deploys;
 pub mod events;
 pub mod fleet;
+pub mod hooks;
 pub mod hosts;
 pub mod jobs;
 pub mod past;
