@@ -3,7 +3,8 @@
 use muster_core::describe::subjects_in;
 use muster_core::fleet::Fleet;
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::{JobId, PlanId};
+use muster_schemas::ids::JobId;
+use muster_schemas::plan::{JobAction, JobChange, Plan};
 use std::collections::BTreeSet;
 
 /// What narrows the events down; what is empty does not.
@@ -32,30 +33,62 @@ impl Filter {
         any_job
             || jobs_of(fleet, record)
                 .iter()
-                .any(|job| self.wants_job(fleet, job))
+                .any(|concerned| self.wants_job(concerned))
     }
 
     /// Whether a job is one of those that are asked for.
-    pub fn wants_job(&self, fleet: &Fleet, job: &JobId) -> bool {
-        let by_name = self.jobs.is_empty() || self.jobs.contains(job.as_str());
-        let by_app = self.apps.is_empty()
-            || fleet
-                .jobs
-                .get(job)
-                .is_some_and(|job| self.apps.contains(job.spec().app()));
+    pub fn wants_job(&self, concerned: &Concerned) -> bool {
+        let by_name = self.jobs.is_empty() || self.jobs.contains(concerned.job.as_str());
+        let app = concerned.app.as_ref();
+        let by_app = self.apps.is_empty() || app.is_some_and(|app| self.apps.contains(app));
         by_name && by_app
+    }
+}
+
+/// A job that a record is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concerned {
+    /// The job.
+    pub job: JobId,
+    /// Its application; none for a job that the fleet does not know any more.
+    pub app: Option<String>,
+}
+
+impl Concerned {
+    fn known(fleet: &Fleet, job: JobId) -> Self {
+        let known = fleet.jobs.get(&job);
+        Self {
+            app: known.map(|job| job.spec().app().to_owned()),
+            job,
+        }
+    }
+
+    /// A job that a plan changes: a new one is in no fleet yet.
+    fn changed(fleet: &Fleet, change: &JobChange) -> Self {
+        match &change.action {
+            JobAction::Create { target } | JobAction::Update { target } => Self {
+                job: change.job.clone(),
+                app: Some(target.spec.app().to_owned()),
+            },
+            JobAction::Move { .. }
+            | JobAction::Prune { .. }
+            | JobAction::Undeclare { .. }
+            | JobAction::Redeclare { .. } => Self::known(fleet, change.job.clone()),
+        }
     }
 }
 
 /// The jobs that a record is about: its own, that of its deploy, or those that its plan changes, as far as the fleet still
 /// knows them.
-pub fn jobs_of(fleet: &Fleet, record: &Record) -> Vec<JobId> {
+pub fn jobs_of(fleet: &Fleet, record: &Record) -> Vec<Concerned> {
+    let changed_by = |plan: &Plan| {
+        let changes = plan.changes.iter();
+        changes
+            .map(|change| Concerned::changed(fleet, change))
+            .collect()
+    };
     if let Event::PlanMade { plan } = &record.event {
-        return plan
-            .changes
-            .iter()
-            .map(|change| change.job.clone())
-            .collect();
+        return changed_by(plan);
     }
     if let Event::DeployCommitted { deploy, .. }
     | Event::DeployCanceled { deploy, .. }
@@ -63,23 +96,15 @@ pub fn jobs_of(fleet: &Fleet, record: &Record) -> Vec<JobId> {
     | Event::DeployFinished { deploy, .. } = &record.event
     {
         let deploy = fleet.deploy(deploy);
-        return deploy
-            .map(|deploy| deploy.spec.job.clone())
-            .into_iter()
-            .collect();
+        let job = deploy.map(|deploy| Concerned::known(fleet, deploy.spec.job.clone()));
+        return job.into_iter().collect();
     }
     let subjects = subjects_in(fleet, record);
     if let Some(job) = subjects.job {
-        return vec![JobId::from(job)];
+        return vec![Concerned::known(fleet, JobId::from(job))];
     }
-    let plan = subjects.plan.map(PlanId::from);
-    let entry = plan.and_then(|plan| fleet.plan(&plan));
-    entry
-        .map(|entry| {
-            let changes = entry.plan.changes.iter();
-            changes.map(|change| change.job.clone()).collect()
-        })
-        .unwrap_or_default()
+    let entry = subjects.plan.and_then(|plan| fleet.plan(&plan.into()));
+    entry.map_or(Vec::new(), |entry| changed_by(&entry.plan))
 }
 
 /// Says which kinds there are where `kind` is none.

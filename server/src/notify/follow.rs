@@ -286,9 +286,10 @@ impl Follower {
     }
 }
 
-/// Returns once there may be an event that the target asks for.
+/// Returns once there may be an event that the target asks for, or so many others that the place has to follow: a target that asks
+/// for little is not behind because much happens.
 async fn wanted(live: &mut broadcast::Receiver<Arc<Record>>, target: &EventTarget) {
-    loop {
+    for _ in 0..UNWRITTEN {
         match live.recv().await {
             Ok(record) if target.filter.wants_kind(subjects(&record).kind) => return,
             Ok(_) => {}

@@ -96,8 +96,11 @@ pub(super) fn messages(
             Ok(vec![Request::json(Method::POST, target.url.clone(), &body)])
         }
         Format::Spinnaker { secret, parameters } => {
-            let mut jobs: Vec<JobId> = jobs_of(fleet, record);
-            jobs.retain(|job| target.filter.wants_job(fleet, job));
+            let mut jobs: Vec<JobId> = jobs_of(fleet, record)
+                .into_iter()
+                .filter(|concerned| target.filter.wants_job(concerned))
+                .map(|concerned| concerned.job)
+                .collect();
             if jobs.len() > MAX_TRIGGERS {
                 tracing::warn!(
                     target = target.name,

@@ -134,6 +134,26 @@ fn a_pipeline_is_started_for_each_job_that_a_plan_changes_and_the_filter_wants()
     );
     assert_eq!(bodies[1].get("secret"), None);
 
+    // A held plan's new jobs are in no fleet yet, and their application is known all the same.
+    let held = self::record(
+        4,
+        Event::PlanHeld {
+            plan: PlanId::from("aa11"),
+            reasons: Vec::new(),
+        },
+    );
+    let shop = Filter {
+        apps: names(&["shop"]).into_iter().collect(),
+        ..Filter::default()
+    };
+    let mut before = self::fleet();
+    before.apply(&self::record(
+        2,
+        Event::PlanMade {
+            plan: Box::new(plan(&names(&["api"]))),
+        },
+    ));
+    assert!(shop.wants(&before, &held));
     let nobody = Filter {
         apps: names(&["bank"]).into_iter().collect(),
         ..Filter::default()

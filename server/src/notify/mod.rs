@@ -172,6 +172,10 @@ impl Notifier {
             pulls,
             shutdown,
         } = self;
+        if settings.tells_nobody() {
+            shutdown.cancelled().await;
+            return Ok(());
+        }
         let folder = place::folder(&home).map_err(|error| NotifyError::Folder {
             home: home.clone(),
             source: error,

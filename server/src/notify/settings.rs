@@ -150,6 +150,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether there is nobody to tell anything.
+    pub fn tells_nobody(&self) -> bool {
+        self.events.is_empty() && self.alerts.is_empty() && self.forges.is_empty()
+    }
+}
+
 impl HookSecrets {
     /// Whether a forge of this kind can prove itself.
     pub fn listens_to(&self, kind: ForgeKind) -> bool {

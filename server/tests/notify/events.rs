@@ -208,6 +208,36 @@ async fn what_is_too_far_behind_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_little_is_not_behind_because_much_happens() {
+    let server = receiver(200).await;
+    let mut rig = Rig::new(&webhook(&server, FROZEN));
+    rig.bounds.behind = 3000;
+    rig.start();
+    rig.wait_until_begun(&["audit"]).await;
+    // Told in between, so that the place is known to follow rather than to be caught up with at the end.
+    for _ in 0..8 {
+        for _ in 0..500 {
+            rig.cell
+                .say(muster_schemas::event::Event::RepositoryRecovered);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let place = rig.home.path().join("notify/audit.json");
+    eventually("the place follows", async || {
+        let text = std::fs::read_to_string(&place).unwrap_or_default();
+        let seq = text
+            .split("\"seq\":")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        seq.is_some_and(|seq| seq > 2000)
+    })
+    .await;
+    rig.freeze("one");
+    assert_eq!(told(&wait_for(&server, 1).await), ["one"]);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_old_is_passed_over() {
     let server = receiver(200).await;
     let mut rig = Rig::new(&webhook(&server, FROZEN));
