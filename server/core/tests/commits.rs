@@ -11,7 +11,7 @@ use muster_schemas::plan::{Diagnostic, FreezeScope};
 use muster_schemas::spec::PolicySpec;
 
 fn all(world: &World) -> Vec<CommitStatus> {
-    commit_statuses(&world.fleet, world.now)
+    commit_statuses(&world.fleet, &|_| false, world.now)
 }
 
 /// The state and the sentence of the commit with this number.
@@ -85,7 +85,7 @@ fn a_held_plan_is_pending_and_a_refused_one_a_failure() {
     let (state, sentence) = of(&world, 2);
     assert_eq!(state, CommitState::Pending);
     assert!(sentence.contains("is held: "), "{sentence}");
-    assert_eq!(of(&world, 1).0, CommitState::Pending);
+    assert_eq!(of(&world, 1).0, CommitState::Success);
     let plan = world.fleet.held_plan().expect("held").plan.id.clone();
     world
         .command(Command::RefusePlan {
@@ -165,26 +165,51 @@ fn a_rollout_that_crashes_is_a_failure_until_it_does_not_any_more() {
 }
 
 #[test]
-fn commits_that_were_followed_too_soon_settle_with_the_next() {
+fn a_commit_that_was_followed_settles_when_what_it_changed_does() {
     let mut world = World::new(2);
     world.commit(vec![service("web", 1)], None);
-    world.commit(vec![service("web", 2)], None);
+    // The next one changes nothing and is a success at once, which says nothing of the one before.
+    world.commit(vec![service("web", 1)], None);
+    assert_eq!(of(&world, 2).0, CommitState::Success);
     is(
         &world,
         1,
         CommitState::Pending,
-        "a later revision has taken its place",
+        "applied; 0 of 1 job as it asks; web has 0 of 1 task healthy on version 1",
     );
     world.pass(20);
     is(
         &world,
         1,
         CommitState::Success,
-        "settled as a part of revision 000000000000",
+        "applied; 1 job is as it asks",
     );
     let statuses = all(&world);
     assert_eq!(statuses.len(), 2);
     assert!(statuses[0].commit < statuses[1].commit, "oldest first");
+    let first = statuses[0].commit.clone();
+    let others = commit_statuses(&world.fleet, &|commit| *commit == first, world.now);
+    assert_eq!(others, statuses[1..]);
+}
+
+#[test]
+fn a_held_commit_waits_for_the_one_that_takes_its_place() {
+    let mut world = World::new(4);
+    world.commit(vec![service("web", 10)], None);
+    world.pass(40);
+    world.commit(vec![service("web", 1)], None);
+    world.commit(vec![service("web", 1), service("other", 1)], None);
+    is(
+        &world,
+        2,
+        CommitState::Pending,
+        "revision 000000000000 has taken its place, and is not applied yet",
+    );
+    world.commit(vec![service("web", 9), service("other", 1)], None);
+    world.pass(40);
+    for commit in 2..=4 {
+        assert_eq!(of(&world, commit).0, CommitState::Success, "{commit}");
+    }
 }
 
 #[test]

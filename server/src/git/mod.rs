@@ -137,7 +137,7 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
 /// No such reference, or what makes the repository one that cannot be read.
 pub fn read_reference(remote: &Remote, name: &str) -> Result<Reading, RepositoryTrouble> {
     let (repository, commit) = remote::open_reference(remote, name)?;
-    Head { repository, commit }.reading(None)
+    Head { repository, commit }.reading(None, &Blobs::default())
 }
 
 /// Why a revision that somebody named cannot be read.

@@ -10,8 +10,9 @@ use super::send::{SendError, Sender};
 use super::{Bounds, Source, look};
 use jiff::Timestamp;
 use muster_core::view::{CommitState, CommitStatus, commit_statuses};
+use muster_schemas::ids::CommitId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -66,18 +67,20 @@ impl Told {
         told
     }
 
+    /// Whether a commit has succeeded: then it has, although the next one is under way.
+    fn is_done(&self, commit: &CommitId) -> bool {
+        let told = self.0.get(commit.as_str());
+        told.is_some_and(|told| told.state == Word::Success)
+    }
+
     /// What is to be told now, oldest first.
     fn due(&self, statuses: Vec<CommitStatus>) -> Vec<CommitStatus> {
         let is_due = |status: &CommitStatus| match self.0.get(status.commit.as_str()) {
             None => true,
-            // A commit that has succeeded once has succeeded, although the next one is under way.
-            Some(told) => {
-                told.state != Word::Success
-                    && told.state != status.state.into()
-                    && told.times < MOST_TIMES
-            }
+            Some(told) => told.state != status.state.into() && told.times < MOST_TIMES,
         };
-        statuses.into_iter().filter(is_due).collect()
+        let open = |status: &CommitStatus| !self.is_done(&status.commit) && is_due(status);
+        statuses.into_iter().filter(open).collect()
     }
 
     fn note(&mut self, status: &CommitStatus) {
@@ -90,13 +93,9 @@ impl Told {
         told.times = told.times.saturating_add(1);
     }
 
-    /// Forgets commits that nothing is said of any more.
-    fn retain(&mut self, statuses: &[CommitStatus]) {
-        self.0.retain(|commit, _| {
-            statuses
-                .iter()
-                .any(|status| status.commit.as_str() == commit)
-        });
+    /// Forgets commits that the fleet does not know any more.
+    fn retain(&mut self, known: &BTreeSet<String>) {
+        self.0.retain(|commit, _| known.contains(commit));
     }
 }
 
@@ -112,6 +111,15 @@ pub(super) struct StatusTeller {
     pub shutdown: CancellationToken,
 }
 
+/// What a look at the fleet gives.
+struct Looked {
+    cell: String,
+    /// How the commits stand that are not done with.
+    statuses: Vec<CommitStatus>,
+    /// All commits that the fleet knows something of.
+    known: BTreeSet<String>,
+}
+
 /// How often it is looked at how commits stand, where nothing else is said.
 pub(super) fn look_every() -> Duration {
     LOOK
@@ -124,7 +132,7 @@ impl StatusTeller {
         let mut told = match self.file.read() {
             Found::Place(told) => told,
             Found::Nothing => {
-                let told = Told::before(&self.statuses().1);
+                let told = Told::before(&self.look(&Told::default()).statuses);
                 self.file.write(&told);
                 told
             }
@@ -134,13 +142,17 @@ impl StatusTeller {
                     error,
                     "what this forge was told cannot be read; it is told again how the latest commits stand. Look at the disk"
                 );
-                Told::before(&self.statuses().1)
+                Told::before(&self.look(&Told::default()).statuses)
             }
         };
         let mut pause = self.look_every;
         loop {
-            let (cell, statuses) = self.statuses();
-            told.retain(&statuses);
+            let Looked {
+                cell,
+                statuses,
+                known,
+            } = self.look(&told);
+            told.retain(&known);
             let mut failed = false;
             for status in told.due(statuses) {
                 let taken = tokio::select! {
@@ -165,12 +177,16 @@ impl StatusTeller {
         }
     }
 
-    fn statuses(&self) -> (String, Vec<CommitStatus>) {
+    fn look(&self, told: &Told) -> Looked {
         look(self.source.as_ref(), |fleet| {
-            (
-                fleet.cell.to_string(),
-                commit_statuses(fleet, Timestamp::now()),
-            )
+            let statuses = commit_statuses(fleet, &|commit| told.is_done(commit), Timestamp::now());
+            let planned = fleet.plans.iter().map(|entry| &entry.plan.revision.commit);
+            let known = planned.chain(statuses.iter().map(|status| &status.commit));
+            Looked {
+                cell: fleet.cell.to_string(),
+                known: known.map(ToString::to_string).collect(),
+                statuses,
+            }
         })
     }
 
@@ -218,7 +234,6 @@ impl StatusTeller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_schemas::ids::CommitId;
 
     fn status(commit: &str, state: CommitState) -> CommitStatus {
         CommitStatus {
@@ -261,7 +276,7 @@ mod tests {
                 told.note(&status);
             }
         }
-        told.retain(&[status("c2", Pending)]);
+        told.retain(&BTreeSet::from(["c2".to_owned()]));
         assert_eq!(told, Told::default());
     }
 

@@ -161,6 +161,10 @@ async fn a_restart_loses_nothing_and_repeats_nothing_that_was_taken() {
     assert_eq!(told(&wait_for(&server, 3).await), ["two", "three", "four"]);
     rig.end().await;
     server.reset().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
     rig.start();
     rig.freeze("five");
     assert_eq!(told(&wait_for(&server, 1).await), ["five"]);

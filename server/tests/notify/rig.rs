@@ -145,6 +145,8 @@ impl Rig {
         let running = self.running.take().expect("it runs");
         running.task.abort();
         let _ = running.task.await;
+        // What was on its way to a receiver still arrives there.
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
     pub async fn pull_request(&self, pull: PullRequest) {

@@ -37,16 +37,24 @@ pub struct CommitStatus {
     pub since: Timestamp,
 }
 
-/// How the commits stand for which the latest plans were made, oldest first, each once. History goes one way, so what is
-/// settled on a revision is settled on those before it, too.
+/// How the commits stand for which the latest plans were made, oldest first, each once. History goes one way, so what a commit
+/// changed goes on being in effect, or is changed again, when later ones have taken its place: it has settled once the jobs that
+/// it changed have.
 ///
 /// It is how they stand now: who tells it to others keeps in mind that a commit that has succeeded once has succeeded, although
-/// the next one is under way.
-pub fn commit_statuses(fleet: &Fleet, now: Timestamp) -> Vec<CommitStatus> {
+/// the next one is under way. Commits that `is_done` names are left out, and cost nothing.
+pub fn commit_statuses(
+    fleet: &Fleet,
+    is_done: &dyn Fn(&CommitId) -> bool,
+    now: Timestamp,
+) -> Vec<CommitStatus> {
     let mut statuses: Vec<CommitStatus> = Vec::new();
-    for entry in &fleet.plans {
+    let mut seen = BTreeSet::new();
+    for entry in fleet.plans.iter().rev() {
         let commit = &entry.plan.revision.commit;
-        statuses.retain(|status| status.commit != *commit);
+        if !seen.insert(commit) || is_done(commit) {
+            continue;
+        }
         let (state, sentence) = standing(fleet, entry, now);
         statuses.push(CommitStatus {
             commit: commit.clone(),
@@ -56,21 +64,11 @@ pub fn commit_statuses(fleet: &Fleet, now: Timestamp) -> Vec<CommitStatus> {
             since: entry.made_at,
         });
     }
-    let settled = statuses
-        .iter()
-        .rposition(|status| status.state == CommitState::Success);
-    if let Some(settled) = settled {
-        let with = short(statuses[settled].commit.as_str()).to_owned();
-        for status in &mut statuses[..settled] {
-            if status.state == CommitState::Pending {
-                status.state = CommitState::Success;
-                status.sentence = format!("settled as a part of revision {with}");
-            }
-        }
-    }
+    statuses.reverse();
     if let Some((trouble, since)) = &fleet.trouble
         && let Some(commit) = commit_of(trouble)
-        && statuses.iter().all(|status| status.commit != *commit)
+        && !seen.contains(commit)
+        && !is_done(commit)
     {
         statuses.push(CommitStatus {
             commit: commit.clone(),
@@ -117,15 +115,17 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
         );
         return (CommitState::Failure, sentence);
     }
-    let is_latest = fleet
-        .plans
-        .back()
-        .is_some_and(|latest| latest.plan.revision.commit == plan.revision.commit);
-    if !is_latest {
-        return (
-            CommitState::Pending,
-            "a later revision has taken its place".to_owned(),
-        );
+    let commit = &plan.revision.commit;
+    let latest = fleet.plans.back();
+    if let Some(later) = latest.filter(|latest| latest.plan.revision.commit != *commit) {
+        // What is applied later has it in it, whether or not it was applied by itself.
+        return if entry.applied_at.is_some() || later.applied_at.is_some() {
+            rollout(fleet, &changed_by(fleet, commit), now)
+        } else {
+            let later = short(later.plan.revision.commit.as_str());
+            let sentence = format!("revision {later} has taken its place, and is not applied yet");
+            (CommitState::Pending, sentence)
+        };
     }
     if entry.applied_at.is_none() {
         let reasons: Vec<String> = entry.holds.iter().map(ToString::to_string).collect();
@@ -143,7 +143,7 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
         );
         return (CommitState::Pending, sentence);
     }
-    rollout(fleet, &changed_by(fleet, &plan.revision.commit), now)
+    rollout(fleet, &changed_by(fleet, commit), now)
 }
 
 /// The jobs whose tasks the plans for a commit change. There are several plans for one where something was kept back, or an
@@ -151,7 +151,7 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
 fn changed_by<'a>(fleet: &'a Fleet, commit: &CommitId) -> BTreeSet<&'a JobId> {
     let plans = fleet.plans.iter();
     plans
-        .filter(|entry| entry.plan.revision.commit == *commit && entry.applied_at.is_some())
+        .filter(|entry| entry.plan.revision.commit == *commit)
         .flat_map(|entry| &entry.plan.changes)
         .filter(|change| match change.action {
             JobAction::Create { .. } | JobAction::Update { .. } | JobAction::Prune { .. } => true,
