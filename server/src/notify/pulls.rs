@@ -93,7 +93,9 @@ impl PullCommenter {
                     error,
                     "a pull request cannot be planned"
                 );
-                format!("Muster cannot plan this pull request: {error}\n")
+                // What went wrong may name machines that are not for everybody who reads there.
+                "Muster could not plan this pull request; the control plane's log says why.\n"
+                    .to_owned()
             }
         };
         let mut comments = match file.read() {
@@ -144,15 +146,16 @@ impl PullCommenter {
         text: &str,
     ) -> Result<u64, Unwritten> {
         let request = forge.comment_request(pull.number, comment, text);
-        if comment.is_some()
-            && let Err(SendError::Passing { status, .. }) = self.sender.once(&request).await
-            && status.is_some_and(is_gone)
-        {
-            return Err(Unwritten::Gone);
+        let mut answer = self.sender.once(&request).await;
+        if let Err(SendError::Passing { status, .. }) = &answer {
+            // A comment that somebody removed does not come back.
+            if comment.is_some() && status.is_some_and(is_gone) {
+                return Err(Unwritten::Gone);
+            }
+            let gives_up = Timestamp::now().saturating_add(self.bounds.comment);
+            let gives_up = gives_up.unwrap_or(Timestamp::MAX);
+            answer = self.sender.persist(&request, gives_up, &forge.name).await;
         }
-        let gives_up = Timestamp::now().saturating_add(self.bounds.comment);
-        let gives_up = gives_up.unwrap_or(Timestamp::MAX);
-        let answer = self.sender.persist(&request, gives_up, &forge.name).await;
         let answer = answer.map_err(|error| Unwritten::Failed(error.to_string()))?;
         serde_json::from_slice::<Written>(&answer)
             .map(|written| written.id)
