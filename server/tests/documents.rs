@@ -255,6 +255,25 @@ fn the_specs_of_the_tutorial_hold() {
 }
 
 #[test]
+fn the_notifications_of_the_page_are_taken() {
+    let examples = blocks(&page("docs/notifications.md").text, "yaml");
+    assert_eq!(examples.len(), 7, "one for each part");
+    for example in examples {
+        let folder = tempfile::tempdir().expect("a folder");
+        for line in example.lines() {
+            if let Some((_, name)) = line.split_once("File: ") {
+                let secret = "https://hooks.example.com/services/x\n";
+                std::fs::write(folder.path().join(name), secret).expect("a secret");
+            }
+        }
+        let path = folder.path().join("notify.yaml");
+        std::fs::write(&path, &example).expect("the file");
+        let taken = muster::notify::Settings::load(&path);
+        assert!(taken.is_ok(), "{example}{}", taken.unwrap_err());
+    }
+}
+
+#[test]
 fn the_guards_numbers_are_those_of_the_guard() {
     let text = page("docs/guarantees.md")
         .text

@@ -5,7 +5,7 @@ mod git_repo;
 use git_repo::{Repo, serve_http};
 use muster::git::{
     CommitError, Content, Followed, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit,
-    read,
+    read, read_reference,
 };
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
@@ -725,5 +725,41 @@ fn the_commit_behind_each_removed_file_is_named() {
         let reading = read(&repo.remote(), &Followed::unsigned(applied))
             .unwrap_or_else(|trouble| panic!("{trouble}"));
         assert!(reading.removed_by.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_beside_the_branches_is_read_and_changes_no_branch() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"one");
+    let main = repo.commit("Add web");
+    repo.git(&["checkout", "-q", "--detach"]);
+    repo.write("other.yaml", b"two");
+    repo.commit("Propose another");
+    repo.git(&["update-ref", "refs/pull/7/head", "HEAD"]);
+    repo.git(&["checkout", "-q", "main"]);
+    let url = serve_http(repo.path()).await;
+    for remote in [
+        repo.remote(),
+        Remote {
+            url,
+            ..repo.remote()
+        },
+    ] {
+        tokio::task::spawn_blocking(move || {
+            let pull = read_reference(&remote, "refs/pull/7/head").expect("it is there");
+            assert_eq!(pull.revision.subject, "Propose another");
+            assert_eq!(paths(&pull), ["other.yaml", "web.yaml"]);
+            let none = read_reference(&remote, "refs/pull/8/head").err();
+            let branch = "refs/pull/8/head".to_owned();
+            assert_eq!(none, Some(RepositoryTrouble::NoBranch { branch }));
+            read(&remote, None).expect("the branch is there")
+        })
+        .await
+        .map(|branch| {
+            assert_eq!(branch.revision.commit.as_str(), main);
+            assert_eq!(paths(&branch), ["web.yaml"]);
+        })
+        .expect("no panic");
     }
 }

@@ -37,7 +37,7 @@ pub enum Spec {
     /// A service or a batch job. Most documents of a revision are those of the revision before, and share it.
     Job(Arc<JobSpec>),
     /// What automation may do unattended in this cell.
-    Policy(PolicySpec),
+    Policy(Box<PolicySpec>),
 }
 
 impl Spec {

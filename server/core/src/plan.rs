@@ -60,7 +60,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
         .specs
         .iter()
         .find_map(|located| match &located.spec {
-            Spec::Policy(spec) => Some(spec.clone()),
+            Spec::Policy(spec) => Some((**spec).clone()),
             Spec::Job(_) => None,
         });
     // A policy document that could not be read leaves the policy that held.

@@ -306,7 +306,7 @@ impl World {
             ..PolicySpec::named("default")
         };
         documents.specs.push(Located {
-            spec: Spec::Policy(policy),
+            spec: Spec::Policy(Box::new(policy)),
             source: source("policy"),
         });
         let images = images_to_resolve(fleet, &documents)

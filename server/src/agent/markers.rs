@@ -3,7 +3,7 @@
 //! A marker is on the disk *before* the deed that it tells of. So a container that is gone can be told from one that never was:
 //! with a marker at `Creating` none was ever started, with one at `Starting` there may have been one.
 
-use super::durable;
+use crate::durable;
 use crate::runtime::Settings;
 use jiff::Timestamp;
 use muster_schemas::ids::AttemptId;

@@ -8,7 +8,6 @@
 
 mod converge;
 mod drift;
-mod durable;
 mod ends;
 mod execute;
 mod facts;

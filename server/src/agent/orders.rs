@@ -3,7 +3,7 @@
 //! Invariant: assignments are followed only once they, with their fence, are on the disk; so after any crash the agent still
 //! refuses what it refused before.
 
-use super::durable;
+use crate::durable;
 use muster_schemas::ids::{CellName, HostId};
 use muster_schemas::wire::{Assignments, Fence};
 use serde::{Deserialize, Serialize};

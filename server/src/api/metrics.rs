@@ -102,6 +102,11 @@ fn describe() {
     describe_gauge!("muster_journal_seq", "The journal's last sequence number.");
     describe_gauge!("muster_epoch", "The leadership's number.");
     describe_gauge!("muster_streams", "Watches and log streams that are open.");
+    crate::notify::count::describe();
+    describe_counter!(
+        "muster_hooks_total",
+        "Deliveries of forges, by what became of them."
+    );
     describe_counter!("muster_http_requests_total", "Requests answered.");
     describe_histogram!(
         "muster_http_request_seconds",

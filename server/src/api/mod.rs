@@ -4,10 +4,12 @@
 //! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
 //! there is to know of HTTP is in here.
 //!
-//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`past`], [`watch`], [`logs`], [`console`], [`metrics`], [`server`].
+//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`past`], [`watch`], [`logs`], [`hooks`], [`console`],
+//! [`metrics`], [`server`].
 
 pub mod auth;
 pub mod console;
+pub mod hooks;
 pub mod idempotency;
 pub mod logs;
 pub mod metrics;

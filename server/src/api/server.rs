@@ -2,7 +2,7 @@
 
 use super::problem::Failure;
 use super::routes::{
-    commands, deploys, drift, events, fleet, hosts, jobs, past, plans, session, tasks,
+    commands, deploys, drift, events, fleet, hooks, hosts, jobs, past, plans, session, tasks,
 };
 use super::state::{ApiState, CommandFault};
 use super::{auth, console, logs, metrics, openapi, watch};
@@ -84,6 +84,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::enrol))
         .routes(routes!(commands::refresh))
         .routes(routes!(commands::down))
+        .routes(routes!(hooks::receive))
         .routes(routes!(get_openapi))
         .routes(routes!(metrics::healthz))
         .routes(routes!(metrics::readyz))
@@ -92,6 +93,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// What is answered to anybody.
 const OPEN: [&str; 4] = ["/api/v1/openapi.json", "/healthz", "/readyz", "/metrics"];
+
+/// What forges send proves itself by its signature.
+const HOOKS: &str = "/api/v1/hooks/";
 
 /// This description.
 #[utoipa::path(
@@ -122,7 +126,8 @@ pub fn router(state: ApiState) -> Router {
 
 /// Every route but the open ones is for those who may ask.
 async fn guard(state: axum::extract::State<ApiState>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN.contains(&path) || path.starts_with(HOOKS) {
         return next.run(request).await;
     }
     auth::require(state, request, next).await

@@ -1,6 +1,7 @@
 //! What the API stands on: the cell behind it, who may ask, and what it remembers between requests.
 
 use super::auth::{Sessions, Tokens};
+use super::hooks::Hooks;
 use super::idempotency::Replies;
 use super::metrics;
 use super::past::{PastFault, PastFleet};
@@ -257,6 +258,8 @@ pub struct ApiState {
     pub sessions: Arc<Sessions>,
     /// What commands with an idempotency key were answered.
     pub replies: Arc<Replies>,
+    /// What forges send, and how they prove themselves.
+    pub hooks: Arc<Hooks>,
     /// Whether the console is reached over TLS: its cookie is then sent over nothing else.
     pub secure_cookie: bool,
     /// The time.
@@ -275,6 +278,7 @@ impl ApiState {
             tokens: Arc::new(tokens),
             sessions: Arc::new(Sessions::default()),
             replies: Arc::new(Replies::default()),
+            hooks: Arc::new(Hooks::default()),
             secure_cookie: false,
             clock: Timestamp::now,
             shutdown,

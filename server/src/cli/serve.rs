@@ -39,6 +39,10 @@ pub struct ServeArgs {
     /// How often the repository is read without being told
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub poll: Millis,
+    /// Who is told what happens, and which forges may say that the repository has moved: a YAML file outside the repository, since
+    /// it holds secrets (docs/notifications.md)
+    #[arg(long, value_name = "FILE")]
+    pub notify: Option<PathBuf>,
     /// End as a SIGTERM would when standard input ends: `muster up` holds its other end
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -61,6 +65,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         signing_key: args.signing_key,
         cell: args.cell,
         poll: Duration::from_millis(args.poll.0),
+        notify: args.notify,
     };
     control::serve(config, shutdown).await?;
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ mod commits;
 mod deploys;
 mod frozen;
 mod handle;
+mod notices;
 mod past;
 mod preview;
 mod process;

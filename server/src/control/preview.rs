@@ -3,7 +3,7 @@
 use super::handle::ControlHandle;
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
-use crate::git::{Followed, ReadAtError, Reading, Remote, read, read_at};
+use crate::git::{Followed, ReadAtError, Reading, Remote, read, read_at, read_reference};
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
@@ -43,7 +43,26 @@ pub(super) async fn preview(
             .await??
         }
     };
-    let Some((input, _)) = prepare(control, &reading, &mut Reader::default()).await else {
+    plan_reading(control, &reading).await
+}
+
+/// Works out the plan for what a reference of the repository names, such as the head of a pull request.
+pub(super) async fn preview_reference(
+    control: &ControlHandle,
+    remote: &Remote,
+    reference: String,
+) -> Result<PlanPreview, PreviewFault> {
+    let remote = remote.clone();
+    let read = in_thread(move || read_reference(&remote, &reference)).await?;
+    let reading = read.map_err(|trouble| unreadable(&trouble))?;
+    plan_reading(control, &reading).await
+}
+
+async fn plan_reading(
+    control: &ControlHandle,
+    reading: &Reading,
+) -> Result<PlanPreview, PreviewFault> {
+    let Some((input, _)) = prepare(control, reading, &mut Reader::default()).await else {
         return Err(PreviewFault::Failed(
             "the documents could not be checked; the control plane's log says more".to_owned(),
         ));

@@ -5,11 +5,13 @@ use super::commits::Committing;
 use super::deploys::follow_deploys;
 use super::frozen::frozen;
 use super::handle::ServeInfo;
+use super::notices::Notices;
 use super::{ControlHandle, follow_repository, run, start, verify_journal};
 use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
+use crate::notify::{self, Notifier, PULL_QUEUE};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use muster_schemas::ids::CellName;
@@ -45,6 +47,8 @@ pub struct ServeConfig {
     pub cell: String,
     /// How often the repository is read without being told.
     pub poll: Duration,
+    /// The operator's file of who is told what, and which forges may say that the repository has moved.
+    pub notify: Option<PathBuf>,
 }
 
 /// Runs the control plane until `shutdown`, or until one of its parts fails.
@@ -54,6 +58,11 @@ pub struct ServeConfig {
 /// What kept it from starting, or made it end: an address that is taken, a journal that is damaged or cannot be written.
 pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let home = &config.home;
+    // What people have to mend comes before anything is begun.
+    let notified = match &config.notify {
+        Some(path) => notify::Settings::load(path)?,
+        None => notify::Settings::default(),
+    };
     std::fs::create_dir_all(home)
         .with_context(|| format!("{} cannot be created", home.display()))?;
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
@@ -112,6 +121,27 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
     let deploy_repository = repository.clone();
+    let (pulls_out, pulls) = mpsc::channel(PULL_QUEUE);
+    let plans_pulls = notified.forges.iter().any(|forge| forge.pull_requests);
+    let hooks = api::hooks::Hooks::new(
+        notified.hooks.clone(),
+        config.branch.clone(),
+        plans_pulls.then_some(pulls_out),
+    );
+    let notifier = Notifier {
+        settings: notified,
+        source: Arc::new(Notices {
+            control: control.clone(),
+            remote: remote.clone(),
+        }),
+        home: home.clone(),
+        branch: config.branch.clone(),
+        pace: notify::Pace::default(),
+        bounds: notify::Bounds::default(),
+        looks: notify::Looks::default(),
+        pulls,
+        shutdown: shutdown.clone(),
+    };
     let poller = Poller {
         remote,
         followed: control.followed(),
@@ -128,7 +158,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         repository,
         repository_read_at,
     );
-    let state = api_state(&config, cell, &token, &shutdown);
+    let mut state = api_state(&config, cell, &token, &shutdown);
+    state.hooks = Arc::new(hooks);
     tracing::info!(
         cell = config.cell, listen = %config.listen, agents = %config.agent_listen,
         repository = control.info().repository, branch = config.branch, "the control plane leads"
@@ -164,6 +195,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
             Ok(())
         });
     }
+    others.spawn(async move { Ok(notifier.run().await?) });
     others.spawn(hub.serve_on(agent_listener, shutdown.clone()));
     {
         let shutdown = shutdown.clone();

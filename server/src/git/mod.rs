@@ -153,6 +153,16 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
     Ok(found.reading(&Followed::default(), &Blobs::default())?)
 }
 
+/// Reads what a reference names, which may be one beside the branches, such as the head of a pull request: it is fetched for
+/// this. It blocks, for as long as a fetch takes.
+///
+/// # Errors
+/// No such reference, or what makes the repository one that cannot be read.
+pub fn read_reference(remote: &Remote, name: &str) -> Result<Reading, RepositoryTrouble> {
+    let (repository, commit) = remote::open_reference(remote, name)?;
+    Head { repository, commit }.reading(&Followed::default(), &Blobs::default())
+}
+
 /// Why a revision that somebody named cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadAtError {

@@ -32,10 +32,18 @@ const CREDENTIAL_ASKS: u32 = 3;
 
 /// The repository and the head of its branch.
 pub(super) fn open(remote: &Remote) -> Result<(Repository, Oid), RepositoryTrouble> {
+    open_reference(remote, &reference(&remote.branch))
+}
+
+/// The repository and what any of its references names, such as `refs/pull/7/head`.
+pub(super) fn open_reference(
+    remote: &Remote,
+    name: &str,
+) -> Result<(Repository, Oid), RepositoryTrouble> {
     set_timeouts();
     match local_path(&remote.url) {
-        Some(path) => open_local(&path, &remote.branch),
-        None => fetch(remote),
+        Some(path) => open_local(&path, name),
+        None => fetch(remote, name),
     }
 }
 
@@ -64,7 +72,7 @@ fn local_path(url: &str) -> Option<PathBuf> {
     (!scp_like).then(|| PathBuf::from(url))
 }
 
-fn open_local(path: &Path, branch: &str) -> Result<(Repository, Oid), RepositoryTrouble> {
+fn open_local(path: &Path, name: &str) -> Result<(Repository, Oid), RepositoryTrouble> {
     if !path.exists() {
         return Err(unreachable(format!(
             "there is nothing at {}; check the address",
@@ -87,18 +95,18 @@ fn open_local(path: &Path, branch: &str) -> Result<(Repository, Oid), Repository
                 _ => error.message().to_owned(),
             })
         })?;
-    let head = match repository.refname_to_id(&reference(branch)) {
+    let head = match repository.refname_to_id(name) {
         Ok(head) => head,
-        Err(error) if error.code() == ErrorCode::NotFound => return Err(no_branch(branch)),
+        Err(error) if error.code() == ErrorCode::NotFound => return Err(no_branch(name)),
         Err(error) => return Err(unreachable(error.message().to_owned())),
     };
     Ok((repository, head))
 }
 
-fn fetch(remote: &Remote) -> Result<(Repository, Oid), RepositoryTrouble> {
+fn fetch(remote: &Remote, name: &str) -> Result<(Repository, Oid), RepositoryTrouble> {
     check_scheme(&remote.url)?;
     let repository = mirror(&remote.mirror)?;
-    let head = fetch_into(&repository, remote)?;
+    let head = fetch_into(&repository, remote, name)?;
     if is_complete(&repository, head) {
         return Ok((repository, head));
     }
@@ -107,7 +115,7 @@ fn fetch(remote: &Remote) -> Result<(Repository, Oid), RepositoryTrouble> {
     drop(repository);
     discard(&remote.mirror)?;
     let repository = mirror(&remote.mirror)?;
-    let head = fetch_into(&repository, remote)?;
+    let head = fetch_into(&repository, remote, name)?;
     if is_complete(&repository, head) {
         Ok((repository, head))
     } else {
@@ -193,9 +201,12 @@ fn discard(mirror: &Path) -> Result<(), RepositoryTrouble> {
     })
 }
 
-/// Asks the remote for the branch's head, and fetches it if it is new.
-fn fetch_into(repository: &Repository, remote: &Remote) -> Result<Oid, RepositoryTrouble> {
-    let name = reference(&remote.branch);
+/// Asks the remote for a reference, and fetches it if it is new.
+fn fetch_into(
+    repository: &Repository,
+    remote: &Remote,
+    name: &str,
+) -> Result<Oid, RepositoryTrouble> {
     let failed = |error: git2::Error| unreachable(explain(&error, remote));
     let mut handle = repository.remote_anonymous(&remote.url).map_err(failed)?;
     let deadline = Instant::now() + FETCH_TIME;
@@ -209,10 +220,10 @@ fn fetch_into(repository: &Repository, remote: &Remote) -> Result<Oid, Repositor
         .find(|head| head.name() == name)
         .map(|head| head.oid());
     let Some(head) = head else {
-        return Err(no_branch(&remote.branch));
+        return Err(no_branch(name));
     };
-    // The mirror's own branch is written last, so that it says that all of its history is there.
-    if repository.refname_to_id(&name).ok() == Some(head) {
+    // The mirror's own reference is written last, so that it says that all of its history is there.
+    if repository.refname_to_id(name).ok() == Some(head) {
         return Ok(head);
     }
     let mut options = FetchOptions::new();
@@ -226,7 +237,7 @@ fn fetch_into(repository: &Repository, remote: &Remote) -> Result<Oid, Repositor
         .fetch(&[format!("+{name}:{name}")], Some(&mut options), None)
         .map_err(failed)?;
     // It may have moved on meanwhile; what was fetched counts.
-    repository.refname_to_id(&name).map_err(failed)
+    repository.refname_to_id(name).map_err(failed)
 }
 
 /// Certificates and ssh host keys are libgit2's own check: a certificate must be of a trusted authority, a host key must
@@ -291,9 +302,9 @@ fn unreachable(message: String) -> RepositoryTrouble {
     RepositoryTrouble::Unreachable { message }
 }
 
-fn no_branch(branch: &str) -> RepositoryTrouble {
+fn no_branch(name: &str) -> RepositoryTrouble {
     RepositoryTrouble::NoBranch {
-        branch: branch.to_owned(),
+        branch: name.strip_prefix("refs/heads/").unwrap_or(name).to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cell;
 mod commands;
+mod hooks;
 mod http;
 mod logs;
 mod past;

@@ -19,7 +19,8 @@ fn operations(description: &Value) -> Vec<(String, String, Value)> {
                 .replace("{task}", "web.0")
                 .replace("{job}", "web")
                 .replace("{host}", "host-a")
-                .replace("{plan}", "aa11");
+                .replace("{plan}", "aa11")
+                .replace("{forge}", "github");
             operations.push((method.to_uppercase(), path, operation.clone()));
         }
     }
@@ -51,7 +52,11 @@ async fn every_operation_is_described_and_asks_for_a_token_unless_it_says_otherw
         let is_open = operation["security"] == serde_json::json!([{}])
             || operation["security"] == serde_json::json!([]);
         let response = send(&state, anonymous(&method, &path)).await;
-        if is_open {
+        if path.starts_with("/api/v1/hooks/") {
+            // Open to who signs, where that is set up; `hooks.rs` has the rest.
+            assert!(is_open, "{path}");
+            assert_eq!(problem(response).await, (404, "not-found".to_owned()));
+        } else if is_open {
             assert_eq!(response.status(), StatusCode::OK, "{method} {path}");
         } else {
             assert_eq!(

@@ -32,6 +32,7 @@ pub fn config(home: &Path, repository: &str) -> ServeConfig {
         branch: "main".to_owned(),
         ssh_key: None,
         signing_key: None,
+        notify: None,
         cell: "test".to_owned(),
         poll: Duration::from_millis(200),
     }

@@ -65,6 +65,7 @@ fn plan() -> Plan {
         withheld: Vec::new(),
         policy: None,
         policy_changes: false,
+        signed_by: None,
         running: 10,
         starts: 3,
         stops: 1,

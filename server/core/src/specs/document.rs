@@ -110,9 +110,8 @@ pub(super) fn read(chunk: Chunk<'_>) -> Read {
     let spec = match kind {
         Some(Kind::Job) => read_kind::<JobSpec>(&mut root, &mut problems, check::job)
             .map(|job| Spec::Job(std::sync::Arc::new(job))),
-        Some(Kind::Policy) => {
-            read_kind::<PolicySpec>(&mut root, &mut problems, check::policy).map(Spec::Policy)
-        }
+        Some(Kind::Policy) => read_kind::<PolicySpec>(&mut root, &mut problems, check::policy)
+            .map(|policy| Spec::Policy(Box::new(policy))),
         None => None,
     };
     problems.sort_by_key(|problem| problem.place);

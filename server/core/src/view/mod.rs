@@ -4,6 +4,7 @@
 //! None of them copies the fleet, and each list is one pass over it, so that 20,000 tasks are shown under a short read lock.
 
 mod alert;
+mod commit;
 mod deploy;
 mod diff;
 mod disruption;
@@ -20,6 +21,7 @@ mod task;
 mod tests;
 
 pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
+pub use commit::{CommitState, CommitStatus, commit_statuses};
 pub use deploy::{deploy_view, deploys};
 pub use diff::{ACTS, diff};
 pub use drift::{DriftFilter, drift_counts, drift_view, drifts};

@@ -134,6 +134,7 @@ impl Story {
                 withheld: Vec::new(),
                 policy: None,
                 policy_changes: false,
+                signed_by: None,
                 running: self.fleet.running_tasks(),
                 starts: 0,
                 stops: 0,

@@ -254,7 +254,7 @@ impl World {
         }
         if let Some(policy) = policy {
             documents.specs.push(Located {
-                spec: Spec::Policy(policy),
+                spec: Spec::Policy(Box::new(policy)),
                 source: at("policy.yaml"),
             });
         }

@@ -5,6 +5,7 @@ pub mod deploys;
 pub mod drift;
 pub mod events;
 pub mod fleet;
+pub mod hooks;
 pub mod hosts;
 pub mod jobs;
 pub mod past;

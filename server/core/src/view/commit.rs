@@ -1,0 +1,234 @@
+//! How commits stand: what a forge shows beside each.
+
+use super::job::JobTally;
+use crate::describe::reasons::{clock, counted};
+use crate::describe::short;
+use crate::fleet::{Fleet, Job, PlanEntry};
+use jiff::Timestamp;
+use muster_schemas::event::RepositoryTrouble;
+use muster_schemas::ids::{CommitId, JobId, PlanId};
+use muster_schemas::plan::JobAction;
+use muster_schemas::spec::JobKind;
+use std::collections::BTreeSet;
+
+/// What a forge is told of a commit, in the words that all of them have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitState {
+    /// It is under way, or waits for somebody.
+    Pending,
+    /// The fleet is as it asks.
+    Success,
+    /// It does not come about as it is.
+    Failure,
+}
+
+/// How a commit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// The commit.
+    pub commit: CommitId,
+    /// How it stands.
+    pub state: CommitState,
+    /// Why, in a sentence without a full stop.
+    pub sentence: String,
+    /// The latest plan for it, where there is one.
+    pub plan: Option<PlanId>,
+    /// When that plan was made, or the trouble began.
+    pub since: Timestamp,
+}
+
+/// How the commits stand for which the latest plans were made, oldest first, each once. History goes one way, so what a commit
+/// changed goes on being in effect, or is changed again, when later ones have taken its place: it has settled once the jobs that
+/// it changed have.
+///
+/// It is how they stand now: who tells it to others keeps in mind that a commit that has succeeded once has succeeded, although
+/// the next one is under way. Commits that `is_done` names are left out, and cost nothing.
+pub fn commit_statuses(
+    fleet: &Fleet,
+    is_done: &dyn Fn(&CommitId) -> bool,
+    now: Timestamp,
+) -> Vec<CommitStatus> {
+    let mut statuses: Vec<CommitStatus> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in fleet.plans.iter().rev() {
+        let commit = &entry.plan.revision.commit;
+        if !seen.insert(commit) || is_done(commit) {
+            continue;
+        }
+        let (state, sentence) = standing(fleet, entry, now);
+        statuses.push(CommitStatus {
+            commit: commit.clone(),
+            state,
+            sentence,
+            plan: Some(entry.plan.id.clone()),
+            since: entry.made_at,
+        });
+    }
+    statuses.reverse();
+    if let Some((trouble, since)) = &fleet.trouble
+        && let Some(commit) = commit_of(trouble)
+        && !seen.contains(commit)
+        && !is_done(commit)
+    {
+        statuses.push(CommitStatus {
+            commit: commit.clone(),
+            state: CommitState::Failure,
+            sentence: trouble.to_string(),
+            plan: None,
+            since: *since,
+        });
+    }
+    statuses
+}
+
+/// The commit that a trouble is about.
+fn commit_of(trouble: &RepositoryTrouble) -> Option<&CommitId> {
+    match trouble {
+        RepositoryTrouble::Unreachable { .. } | RepositoryTrouble::NoBranch { .. } => None,
+        RepositoryTrouble::Empty { commit }
+        | RepositoryTrouble::UnrelatedHistory { commit, .. }
+        | RepositoryTrouble::Unreadable { commit, .. }
+        | RepositoryTrouble::Unsigned { commit, .. } => Some(commit),
+    }
+}
+
+/// How a plan's commit stands by itself.
+fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, String) {
+    let plan = &entry.plan;
+    let name = short(plan.id.as_str());
+    if let Some(refusal) = &entry.refusal {
+        let sentence = format!(
+            "plan {name} was refused by {}: {}",
+            refusal.by, refusal.reason
+        );
+        return (CommitState::Failure, sentence);
+    }
+    // What is wrong with a document stays wrong however the plan goes on; an image may be pushed in a moment.
+    let mut faults = plan.refused.iter();
+    if let Some(fault) = faults.find(|fault| fault.code != "image-unresolved") {
+        let count = u64::try_from(plan.refused.len()).unwrap_or(u64::MAX);
+        let sentence = format!(
+            "{} in documents that are not taken, such as {}:{}: {}",
+            counted(count, "fault", "faults"),
+            fault.path,
+            fault.line,
+            fault.message
+        );
+        return (CommitState::Failure, sentence);
+    }
+    let commit = &plan.revision.commit;
+    let latest = fleet.plans.back();
+    if let Some(later) = latest.filter(|latest| latest.plan.revision.commit != *commit) {
+        // What is applied later has it in it, whether or not it was applied by itself.
+        return if entry.applied_at.is_some() || later.applied_at.is_some() {
+            rollout(fleet, &changed_by(fleet, commit), now)
+        } else {
+            let later = short(later.plan.revision.commit.as_str());
+            let sentence = format!("revision {later} has taken its place, and is not applied yet");
+            (CommitState::Pending, sentence)
+        };
+    }
+    if entry.applied_at.is_none() {
+        let reasons: Vec<String> = entry.holds.iter().map(ToString::to_string).collect();
+        let sentence = format!("plan {name} is held: {}", reasons.join("; "));
+        return (CommitState::Pending, sentence);
+    }
+    if let Some(fault) = plan.refused.first() {
+        let sentence = format!("{}:{}: {}", fault.path, fault.line, fault.message);
+        return (CommitState::Pending, sentence);
+    }
+    if let Some(withheld) = plan.withheld.first() {
+        let sentence = format!(
+            "the change of {} is kept back: {}",
+            withheld.change.job, withheld.reason
+        );
+        return (CommitState::Pending, sentence);
+    }
+    rollout(fleet, &changed_by(fleet, commit), now)
+}
+
+/// The jobs whose tasks the plans for a commit change. There are several plans for one where something was kept back, or an
+/// image was not there yet.
+fn changed_by<'a>(fleet: &'a Fleet, commit: &CommitId) -> BTreeSet<&'a JobId> {
+    let plans = fleet.plans.iter();
+    plans
+        .filter(|entry| entry.plan.revision.commit == *commit)
+        .flat_map(|entry| &entry.plan.changes)
+        .filter(|change| match change.action {
+            JobAction::Create { .. } | JobAction::Update { .. } | JobAction::Prune { .. } => true,
+            JobAction::Move { .. } | JobAction::Undeclare { .. } | JobAction::Redeclare { .. } => {
+                false
+            }
+        })
+        .map(|change| &change.job)
+        .collect()
+}
+
+fn rollout(fleet: &Fleet, changed: &BTreeSet<&JobId>, now: Timestamp) -> (CommitState, String) {
+    let mut settled = 0;
+    let mut waits_for = None;
+    for job in changed.iter().filter_map(|job| fleet.jobs.get(*job)) {
+        let tally = JobTally::of(fleet, job, now);
+        let looping = job
+            .tasks
+            .values()
+            .find(|task| !job.is_outdated(task.version) && fleet.in_crash_loop(task, now));
+        if let Some(task) = looping {
+            let sentence = format!("{} is in a crash loop on version {}", task.id, job.version);
+            return (CommitState::Failure, sentence);
+        }
+        match waits(job, &tally, now) {
+            None => settled += 1,
+            Some(why) => {
+                waits_for.get_or_insert(why);
+            }
+        }
+    }
+    let jobs = u64::try_from(changed.len()).unwrap_or(u64::MAX);
+    match waits_for {
+        None if jobs == 0 => (
+            CommitState::Success,
+            "applied; it changes no tasks".to_owned(),
+        ),
+        None => (
+            CommitState::Success,
+            format!(
+                "applied; {} as it asks",
+                match jobs {
+                    1 => "1 job is".to_owned(),
+                    jobs => format!("{jobs} jobs are"),
+                }
+            ),
+        ),
+        Some(why) => (
+            CommitState::Pending,
+            format!(
+                "applied; {settled} of {} as it asks; {why}",
+                counted(jobs, "job", "jobs")
+            ),
+        ),
+    }
+}
+
+/// What a job that was changed still waits for.
+fn waits(job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Option<String> {
+    if let Some(tombstone) = &job.tombstone {
+        let until = clock(tombstone.until, now);
+        return Some(format!("the tasks of {} are stopped at {until}", job.id));
+    }
+    let desired = u64::from(job.desired());
+    if job.spec().kind() == JobKind::Batch && !job.pruned {
+        // It is as it is asked for once its next tasks take it; its work is not the commit's.
+        return None;
+    }
+    let done = tally.outdated == 0 && tally.settled >= desired && tally.living == desired;
+    (!done).then(|| {
+        format!(
+            "{} has {} of {} healthy on version {}",
+            job.id,
+            tally.settled,
+            counted(desired, "task", "tasks"),
+            job.version
+        )
+    })
+}
