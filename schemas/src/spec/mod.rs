@@ -33,6 +33,10 @@ pub const API_VERSION: &str = "muster/v1";
 /// One checked document of the repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a repository holds at most one policy, so its size is paid once"
+)]
 pub enum Spec {
     /// A service or a batch job. Most documents of a revision are those of the revision before, and share it.
     Job(Arc<JobSpec>),
