@@ -159,7 +159,8 @@ fn reasons_now(
             HoldReason::OutOfTime { .. } => false,
             HoldReason::TooManyStops { .. }
             | HoldReason::TooLittleHeadroom { .. }
-            | HoldReason::PolicyChanges => !approved,
+            | HoldReason::PolicyChanges
+            | HoldReason::PolicySigner { .. } => !approved,
             HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
             | HoldReason::HookRuns { .. }

@@ -96,6 +96,7 @@ fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
             | HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
             | HoldReason::PolicyChanges
+            | HoldReason::PolicySigner { .. }
             | HoldReason::HookFailed { .. } => true,
         })
     };
