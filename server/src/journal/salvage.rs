@@ -5,6 +5,7 @@
 use super::chain::GENESIS;
 use super::head::Head;
 use super::lock::ProcessLock;
+use super::snapshots::Stored;
 use super::{BUSY, Journal, JournalError, READERS, Snapshot};
 use muster_schemas::event::Record;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -68,8 +69,8 @@ impl Journal {
     /// still there.
     async fn newest_that_verifies(&self) -> Option<(Snapshot, super::Hash)> {
         for seq in self.snapshot_places().await.ok()? {
-            if let Ok(Some(found)) = self.snapshot(seq).await {
-                return Some(found);
+            if let Ok(Stored::Good(found, chain)) = self.snapshot(seq).await {
+                return Some((found, chain));
             }
         }
         None
