@@ -527,7 +527,7 @@ fn a_key_that_cannot_be_read_is_told_with_its_line() {
         );
         let read = specs::read(&[SpecFile {
             path: "policy.yaml".to_owned(),
-            bytes: text.into_bytes(),
+            bytes: text.into_bytes().into(),
         }]);
         assert_eq!(read.specs.is_empty(), !read.diagnostics.is_empty());
         let found = read.diagnostics.into_iter();
