@@ -753,7 +753,7 @@ async fn what_stands_beside_the_branches_is_read_and_changes_no_branch() {
             let none = read_reference(&remote, "refs/pull/8/head").err();
             let branch = "refs/pull/8/head".to_owned();
             assert_eq!(none, Some(RepositoryTrouble::NoBranch { branch }));
-            read(&remote, None).expect("the branch is there")
+            read(&remote, &Followed::default()).expect("the branch is there")
         })
         .await
         .map(|branch| {
