@@ -7,6 +7,7 @@ use crate::api::{self, Trouble};
 use crate::components::shape::{icon, icons, shape};
 use crate::components::{changes, text};
 use crate::format;
+use crate::past::past;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::Shape;
 use leptos::prelude::*;
@@ -29,10 +30,13 @@ pub type Chosen = RwSignal<Option<Target>>;
 /// The button that opens the panel.
 pub fn button(chosen: Chosen, target: Target) -> AnyView {
     let commit = target.revision.commit.as_str().to_owned();
+    let past = past();
     view! {
         <button
             type="button"
             class="button"
+            // Who looks at the past must not act on the present by it.
+            hidden=move || !past.is_now()
             data-test-rollback=commit
             on:click=move |_| chosen.set(Some(target.clone()))
         >
@@ -44,7 +48,9 @@ pub fn button(chosen: Chosen, target: Target) -> AnyView {
 
 /// The panel. It stands beside the page, which stays usable.
 pub fn panel(chosen: Chosen) -> AnyView {
-    view! { {move || chosen.get().map(|target| open(chosen, &target))} }.into_any()
+    let past = past();
+    view! { {move || chosen.get().filter(|_| past.is_now()).map(|target| open(chosen, &target))} }
+        .into_any()
 }
 
 fn open(chosen: Chosen, target: &Target) -> AnyView {
