@@ -3,13 +3,15 @@
 //! Everything here is plain data. There is no IO and no decision in this crate, and it compiles to wasm, so that the
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
-//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`deploy`], [`wait`], [`event`], [`wire`], [`api`].
+//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`rollout`], [`plan`], [`deploy`], [`wait`], [`event`], [`wire`],
+//! [`api`].
 
 pub mod api;
 pub mod deploy;
 pub mod event;
 pub mod ids;
 pub mod plan;
+pub mod rollout;
 pub mod spec;
 pub mod state;
 pub mod stop;

@@ -13,6 +13,7 @@ mod quantity;
 #[cfg(feature = "describe")]
 pub mod reference;
 mod retry;
+mod rollout;
 
 pub use constraint::*;
 pub use disruption::*;
@@ -21,6 +22,7 @@ pub use policy::*;
 pub use probe::*;
 pub use quantity::*;
 pub use retry::*;
+pub use rollout::*;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! The router with all that is around the routes, and the server.
 
 use super::problem::Failure;
-use super::routes::{commands, deploys, events, fleet, hosts, jobs, plans, session, tasks};
+use super::routes::{
+    commands, deploys, events, fleet, hosts, jobs, plans, rollouts, session, tasks,
+};
 use super::state::ApiState;
 use super::{auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
@@ -56,6 +58,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::freeze))
         .routes(routes!(commands::resume))
         .routes(routes!(commands::rollback))
+        .routes(routes!(rollouts::tell_rollout))
         .routes(routes!(deploys::list_deploys))
         .routes(routes!(deploys::create_deploy, deploys::get_deploy))
         .routes(routes!(deploys::cancel_deploy))

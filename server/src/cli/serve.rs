@@ -35,6 +35,9 @@ pub struct ServeArgs {
     /// How often the repository is read without being told
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub poll: Millis,
+    /// Where Prometheus is, which is asked about canaries: an http or https address
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
     /// End as a SIGTERM would when standard input ends: `muster up` holds its other end
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -56,6 +59,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         ssh_key: args.ssh_key,
         cell: args.cell,
         poll: Duration::from_millis(args.poll.0),
+        prometheus: args.prometheus,
     };
     control::serve(config, shutdown).await?;
     Ok(ExitCode::SUCCESS)

@@ -125,6 +125,7 @@ impl Cell for RunningCell {
                         | Refusal::PlanNotHeld { .. }
                         | Refusal::DeployIsAnother(_)
                         | Refusal::NotForThisJob { .. }
+                        | Refusal::NotForThisRollout { .. }
                         | Refusal::NotFrozen(_)
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)

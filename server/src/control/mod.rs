@@ -6,6 +6,7 @@
 //! from what is durable.
 
 mod agents;
+mod canaries;
 mod cell;
 mod commits;
 mod deploys;
@@ -19,6 +20,6 @@ mod writer;
 pub use cell::RunningCell;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
 pub use process::{ServeConfig, serve};
-pub use revisions::follow_repository;
+pub use revisions::{Pace, follow_repository};
 pub use verification::verify_journal;
 pub use writer::{ControlError, Started, run, start};

@@ -1,9 +1,11 @@
 //! The control plane as a process: which parts there are, and how they begin and end together.
 
+use super::canaries::follow_canaries;
 use super::cell::RunningCell;
 use super::deploys::follow_deploys;
 use super::handle::ServeInfo;
-use super::{follow_repository, run, start, verify_journal};
+use super::{Pace, follow_repository, run, start, verify_journal};
+use crate::analysis::Prometheus;
 use crate::api;
 use crate::git::{Poller, Remote};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
@@ -41,6 +43,8 @@ pub struct ServeConfig {
     pub cell: String,
     /// How often the repository is read without being told.
     pub poll: Duration,
+    /// Where Prometheus is, which is asked about canaries.
+    pub prometheus: Option<String>,
 }
 
 /// Runs the control plane until `shutdown`, or until one of its parts fails.
@@ -52,6 +56,12 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let home = &config.home;
     std::fs::create_dir_all(home)
         .with_context(|| format!("{} cannot be created", home.display()))?;
+    let prometheus = config
+        .prometheus
+        .as_deref()
+        .map(Prometheus::new)
+        .transpose()
+        .context("--prometheus cannot be used")?;
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
     let api_listener = listen(config.listen, "--listen").await?;
     let agent_listener = listen(config.agent_listen, "--agent-listen").await?;
@@ -139,7 +149,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
-            follow_repository(control, readings, shutdown).await;
+            follow_repository(control, readings, Pace::default(), shutdown).await;
             Ok(())
         });
     }
@@ -147,6 +157,13 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
             follow_deploys(control, deploy_remote, shutdown).await;
+            Ok(())
+        });
+    }
+    {
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        others.spawn(async move {
+            follow_canaries(control, prometheus, shutdown).await;
             Ok(())
         });
     }

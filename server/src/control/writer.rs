@@ -314,6 +314,14 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::Resumed { .. }
         | Event::VersionBegan { .. }
         | Event::GraceEnded { .. }
+        | Event::RolloutStepped { .. }
+        | Event::RolloutSettled { .. }
+        | Event::RolloutStalled { .. }
+        | Event::RolloutAborted { .. }
+        | Event::RolloutPromoted { .. }
+        | Event::RolloutRetried { .. }
+        | Event::RolloutFinished { .. }
+        | Event::AnalysisMeasured { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }

@@ -22,3 +22,4 @@ mod rollout;
 mod sample;
 mod specs;
 mod stack;
+mod strategies;

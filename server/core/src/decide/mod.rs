@@ -10,6 +10,7 @@ pub mod lifecycle;
 mod observe;
 mod retire;
 mod revision;
+pub mod rollout;
 pub mod scale;
 pub mod schedule;
 
@@ -23,6 +24,7 @@ use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Prediction};
+use muster_schemas::rollout::{Measured, RolloutWord};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
 use thiserror::Error;
@@ -123,6 +125,17 @@ pub enum Input {
         /// Why.
         message: String,
     },
+    /// Something of a canary was measured.
+    Measured {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// The query's name.
+        name: String,
+        /// What it gave.
+        measured: Measured,
+    },
     /// The repository is in trouble.
     Trouble(RepositoryTrouble),
     /// A machine enrols under a name.
@@ -212,6 +225,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Have a job's rollout go on, go back, or begin again.
+    Rollout {
+        /// The job.
+        job: JobId,
+        /// Which of them.
+        word: RolloutWord,
+        /// Why.
+        reason: String,
+    },
     /// Have a change of one job committed and rolled out.
     Deploy {
         /// Its id, which who asks has chosen.
@@ -289,6 +311,16 @@ pub enum Refusal {
     /// No such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// The job's rollout cannot be told that now.
+    #[error("job `{job}` cannot be told to {word}: {why}")]
+    NotForThisRollout {
+        /// The job.
+        job: JobId,
+        /// What it was told.
+        word: &'static str,
+        /// How it stands.
+        why: &'static str,
+    },
     /// No such deploy is in memory.
     #[error("there is no deploy `{0}` among the latest")]
     UnknownDeploy(DeployId),
@@ -374,6 +406,12 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 );
             }
         }
+        Input::Measured {
+            job,
+            version,
+            name,
+            measured,
+        } => rollout::analysis::take(draft, job, version, name, measured),
         Input::Trouble(trouble) => revision::take_trouble(draft, trouble),
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
@@ -392,6 +430,9 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
                 draft.say(actor, Event::CellTakenDown { reason });
             }
             Ok(())
+        }
+        Command::Rollout { job, word, reason } => {
+            rollout::command::take(draft, actor, job, word, reason)
         }
         Command::Deploy { deploy, spec } => deploy::request(draft, actor, deploy, spec),
         Command::CancelDeploy { deploy, reason } => deploy::cancel(draft, actor, deploy, reason),
@@ -540,6 +581,7 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         .chain(settling)
         .chain(limited)
         .chain(guard::next_due(fleet, now))
+        .chain(rollout::next_due(fleet, now))
         .chain(
             fleet
                 .deploys

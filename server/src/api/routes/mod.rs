@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod hosts;
 pub mod jobs;
 pub mod plans;
+pub mod rollouts;
 pub mod session;
 pub mod tasks;
 
