@@ -127,7 +127,9 @@ fn after_stop(
     match reason {
         StopReason::ScaleIn | StopReason::Prune => stopped(),
         // What replaces it stands beside it already.
-        StopReason::Rollout { .. } if job.movement() == Movement::RedBlack => stopped(),
+        StopReason::Rollout { .. } if job.movement() == Movement::RedBlack && !job.is_waiting() => {
+            stopped()
+        }
         // The cell comes up again with what git says.
         StopReason::Rollout { .. } | StopReason::Down => again,
         StopReason::Asked { .. } => {
