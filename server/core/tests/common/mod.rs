@@ -121,7 +121,7 @@ pub fn random_job(name: &str, size: u32, image: u32, surge: u32, unavailable: u3
             service.rollout.red_black = (name == "api").then(|| RedBlack {
                 keep_old: Millis::secs(10),
             });
-            service.rollout.canary = (name == "shop").then(|| some_canary());
+            service.rollout.canary = (name == "shop").then(some_canary);
         }
         spec
     };
