@@ -4,6 +4,7 @@
 
 use crate::deploy::DeployStatus;
 use crate::plan::{Diagnostic, FieldChange, FreezeScope, Prediction, Revision};
+use crate::rollout::{RolloutWord, Verdict};
 use crate::spec::{JobKind, Tier};
 use crate::state::{Hardening, HostResources, Orphan, Outcome, TaskState, Usage};
 use jiff::Timestamp;
@@ -244,6 +245,81 @@ api! {
         pub outdated: u64,
         /// What it waits for, in a sentence.
         pub waiting_for: String,
+        /// `rolling`, `redBlack` or `canary`.
+        #[serde(default)]
+        pub strategy: String,
+        /// How it stands.
+        #[serde(default)]
+        pub state: RolloutState,
+        /// The version that serves until the new one has proved itself, where that is known.
+        #[serde(default)]
+        pub from_version: Option<u64>,
+        /// When it began, where that is known.
+        #[serde(default)]
+        pub since: Option<Timestamp>,
+        /// A canary's step.
+        #[serde(default)]
+        pub step: Option<RolloutStepView>,
+        /// Why it is stalled or was aborted, in a sentence; else empty.
+        #[serde(default)]
+        pub reason: String,
+        /// The old tasks are kept, or a canary's pause goes on, until then.
+        #[serde(default)]
+        pub until: Option<Timestamp>,
+        /// What was measured of a canary, the latest of each kind.
+        #[serde(default)]
+        pub measurements: Vec<MeasurementView>,
+        /// What a person can tell it now.
+        #[serde(default)]
+        pub actions: Vec<RolloutWord>,
+    }
+}
+
+/// How a rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutState {
+    /// It goes on.
+    #[default]
+    Progressing,
+    /// A canary holds its step.
+    Holding,
+    /// Red/black: all new tasks are healthy, and the old ones are kept.
+    Keeping,
+    /// It has got no further for too long.
+    Stalled,
+    /// It was ended, and the version before serves on.
+    Aborted,
+}
+
+api! {
+    /// Where a canary is.
+    pub struct RolloutStepView {
+        /// The step, from 1.
+        pub step: u32,
+        /// So many steps there are; past the last one all tasks get the new version.
+        pub of: u32,
+        /// So many tasks have the new version at this step.
+        pub tasks: u32,
+    }
+}
+
+api! {
+    /// Something that was measured of a canary.
+    pub struct MeasurementView {
+        /// What.
+        pub name: String,
+        /// When.
+        pub at: Timestamp,
+        /// The number, where there is one.
+        pub value: Option<f64>,
+        /// What it gave, in words.
+        pub message: String,
+        /// What follows.
+        pub verdict: Verdict,
+        /// So many failed in a row.
+        pub failures: u32,
     }
 }
 
@@ -877,6 +953,16 @@ api! {
 api! {
     /// What a person says with a command that they give.
     pub struct CommandRequest {
+        /// Why.
+        pub reason: String,
+    }
+}
+
+api! {
+    /// What a person tells a rollout.
+    pub struct RolloutRequest {
+        /// What.
+        pub action: RolloutWord,
         /// Why.
         pub reason: String,
     }

@@ -7,7 +7,8 @@ use crate::deploy::{DeploySpec, DeployStatus};
 use crate::drift::{DriftField, ResizeEnd};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
-use crate::spec::Hook;
+use crate::rollout::{AbortReason, Measured, Stuck, Verdict};
+use crate::spec::{Hook, Millis};
 use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason,
     StopOrder, StopReason,
@@ -202,6 +203,85 @@ pub enum Event {
         attempt: AttemptId,
         /// What is to be put back.
         fields: Vec<DriftField>,
+    },
+    /// A canary goes to its next step, or past the last one to all tasks.
+    RolloutStepped {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// The step, from 0; as many as there are steps for all tasks.
+        step: u32,
+        /// So many tasks have the version at this step.
+        tasks: u32,
+    },
+    /// The tasks of a canary's step, or all new tasks of red/black, have been healthy for the minimum healthy time.
+    RolloutSettled {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// Red/black: the old tasks are kept until then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_until: Option<Timestamp>,
+    },
+    /// A rollout has got no further for too long. It goes on when it can.
+    RolloutStalled {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// For so long.
+        deadline: Millis,
+        /// What it is stuck on.
+        stuck: Stuck,
+    },
+    /// A rollout was ended before all tasks had the new version: the version before serves on.
+    RolloutAborted {
+        /// The job.
+        job: JobId,
+        /// The version that is not rolled out any more.
+        version: u64,
+        /// Why.
+        reason: AbortReason,
+    },
+    /// A person lets a rollout go on: a canary to its next step, red/black without the old tasks.
+    RolloutPromoted {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// Their words.
+        reason: String,
+    },
+    /// A person begins an aborted rollout again.
+    RolloutRetried {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// Their words.
+        reason: String,
+    },
+    /// All tasks have the new version and are settled, and no old one is left.
+    RolloutFinished {
+        /// The job.
+        job: JobId,
+        /// The version.
+        version: u64,
+    },
+    /// Something of a canary was measured.
+    AnalysisMeasured {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// What was measured: a query's name, or `healthy`.
+        name: String,
+        /// What it is.
+        measured: Measured,
+        /// What follows.
+        verdict: Verdict,
     },
 
     /// Somebody asked for a deploy.

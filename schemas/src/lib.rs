@@ -3,8 +3,8 @@
 //! Everything here is plain data. There is no IO and no decision in this crate, and it compiles to wasm, so that the
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
-//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`], [`wire`],
-//! [`api`], [`past`].
+//! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`rollout`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`],
+//! [`wire`], [`api`], [`past`].
 
 pub mod api;
 pub mod deploy;
@@ -13,6 +13,7 @@ pub mod event;
 pub mod ids;
 pub mod past;
 pub mod plan;
+pub mod rollout;
 pub mod spec;
 pub mod state;
 pub mod stop;

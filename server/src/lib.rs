@@ -1,6 +1,7 @@
 //! Muster's control plane, agent and CLI. `ARCHITECTURE.md` at the repository's root is the map.
 
 pub mod agent;
+pub mod analysis;
 pub mod api;
 pub mod cli;
 pub mod control;

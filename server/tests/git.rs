@@ -460,13 +460,17 @@ struct Watched {
 }
 
 fn watch_repo(repo: &Repo, interval: Duration) -> Watched {
+    watch_remote(repo.remote(), interval)
+}
+
+fn watch_remote(remote: Remote, interval: Duration) -> Watched {
     let (out_sender, out) = mpsc::channel(4);
     let (followed, followed_receiver) = watch::channel(Followed::default());
     let (read_at_sender, read_at) = watch::channel(None);
     let wake = Arc::new(Notify::new());
     let shutdown = CancellationToken::new();
     let poller = Poller {
-        remote: repo.remote(),
+        remote,
         followed: followed_receiver,
         wake: wake.clone(),
         interval,
@@ -565,6 +569,39 @@ async fn the_poller_tells_what_changes_and_nothing_else() {
     let back = watched.trouble().await;
     assert!(matches!(back, RepositoryTrouble::UnrelatedHistory { .. }));
 
+    watched.shutdown.cancel();
+    watched.task.await.expect("it ends");
+}
+
+/// And a newer commit is seen as soon as somebody says that it is there.
+#[tokio::test]
+async fn a_repository_that_cannot_be_reached_is_asked_less_and_less_often() {
+    let forge = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any())
+        .respond_with(wiremock::ResponseTemplate::new(503))
+        .mount(&forge)
+        .await;
+    let home = tempfile::tempdir().unwrap();
+    let remote = Remote {
+        url: format!("{}/specs.git", forge.uri()),
+        branch: "main".into(),
+        ssh_key: None,
+        mirror: home.path().join("mirror"),
+    };
+    let asked = async || forge.received_requests().await.unwrap().len();
+    // It would be asked thirty times at this pace.
+    let mut watched = watch_remote(remote, Duration::from_millis(100));
+    let gone = watched.trouble().await;
+    assert!(matches!(gone, RepositoryTrouble::Unreachable { .. }));
+    let of_one_look = asked().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let looks = asked().await / of_one_look;
+    assert!((3..=8).contains(&looks), "{looks}");
+
+    let before = asked().await;
+    watched.wake.notify_one();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(asked().await > before, "a wake is followed at once");
     watched.shutdown.cancel();
     watched.task.await.expect("it ends");
 }

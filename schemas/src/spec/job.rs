@@ -1,6 +1,8 @@
 //! The `Job` kind: a service or a batch job.
 
-use super::{Bytes, Constraints, CpuMillis, DisruptionBudget, Mbps, Millis, Probe, RetryPolicy};
+use super::{
+    Bytes, Constraints, CpuMillis, DisruptionBudget, Mbps, Millis, Probe, RetryPolicy, Rollout,
+};
 use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -344,44 +346,6 @@ impl Capacity {
 
     fn default_max() -> u32 {
         Self::LIMIT
-    }
-}
-
-/// How a change reaches the running tasks of a service. Never are fewer than `desired − maxUnavailable` healthy on its
-/// account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rollout {
-    /// So many tasks more than `desired` may exist meanwhile.
-    #[serde(default = "Rollout::default_max_surge")]
-    #[cfg_attr(feature = "describe", schemars(range(max = 10_000)))]
-    pub max_surge: u32,
-    /// So many tasks fewer than `desired` may be healthy meanwhile.
-    #[serde(default)]
-    #[cfg_attr(feature = "describe", schemars(range(max = 10_000)))]
-    pub max_unavailable: u32,
-    /// A new task counts once it has been healthy for so long.
-    #[serde(default = "Rollout::default_min_healthy_time")]
-    pub min_healthy_time: Millis,
-}
-
-impl Rollout {
-    fn default_max_surge() -> u32 {
-        1
-    }
-    fn default_min_healthy_time() -> Millis {
-        Millis::secs(5)
-    }
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self {
-            max_surge: 1,
-            max_unavailable: 0,
-            min_healthy_time: Self::default_min_healthy_time(),
-        }
     }
 }
 

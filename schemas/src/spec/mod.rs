@@ -13,6 +13,7 @@ mod quantity;
 #[cfg(feature = "describe")]
 pub mod reference;
 mod retry;
+mod rollout;
 mod signature;
 
 pub use constraint::*;
@@ -22,6 +23,7 @@ pub use policy::*;
 pub use probe::*;
 pub use quantity::*;
 pub use retry::*;
+pub use rollout::*;
 pub use signature::*;
 
 use serde::{Deserialize, Serialize};

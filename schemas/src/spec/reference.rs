@@ -2,11 +2,12 @@
 
 use super::describe;
 use super::{
-    Approvals, Batch, Bound, Capacity, ConstraintSet, Constraints, DelayedRetry, DisruptionBudget,
-    DisruptionWindow, ExecProbe, ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe,
-    IgnoredFields, ImmediateRetry, JobSpec, Limits, PerInterval, PercentagePerHour,
-    PercentagePerInterval, PolicySpec, Port, Probe, Resources, Rollout, ScopeLimits, Security,
-    SelfManaged, Service, Signatures, Signer, TcpProbe, Tiers, Window,
+    Analysis, Approvals, Batch, Bound, Canary, CanaryStep, Capacity, ConstraintSet, Constraints,
+    DelayedRetry, DisruptionBudget, DisruptionWindow, ExecProbe, ExponentialBackoffRetry,
+    GroupShare, Headroom, HttpProbe, IgnoredFields, ImmediateRetry, JobSpec, Limits, PerInterval,
+    PercentagePerHour, PercentagePerInterval, PolicySpec, Port, Probe, PrometheusQuery, RedBlack,
+    Resources, Rollout, ScopeLimits, Security, SelfManaged, Service, Signatures, Signer, TcpProbe,
+    Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -68,6 +69,7 @@ pub fn reference() -> String {
         &service["properties"]["rollout"],
         &fields_of::<Rollout>(),
     );
+    rollouts(&mut page, &service["properties"]["rollout"]);
     section(
         &mut page,
         "Batch",
@@ -312,6 +314,25 @@ fn disruption_budget(page: &mut String, budget: &Value) {
     }
 }
 
+fn rollouts(page: &mut String, rollout: &Value) {
+    section(page, "Rollouts", "service.rollout", ROLLOUTS);
+    heading(page);
+    let red_black = &rollout["properties"]["redBlack"];
+    rows(page, "redBlack.", red_black, &fields_of::<RedBlack>());
+    let canary = &rollout["properties"]["canary"];
+    rows(page, "canary.", canary, &fields_of::<Canary>());
+    let parts = &canary["properties"];
+    let steps = &parts["steps"]["items"];
+    rows(page, "canary.steps[].", steps, &fields_of::<CanaryStep>());
+    let analysis = &parts["analysis"];
+    let prefix = "canary.analysis.";
+    rows(page, prefix, analysis, &fields_of::<Analysis>());
+    let queries = &analysis["properties"]["prometheus"]["items"];
+    let prefix = "canary.analysis.prometheus[].";
+    rows(page, prefix, queries, &fields_of::<PrometheusQuery>());
+    page.push_str(ROLLOUT_EXAMPLES);
+}
+
 fn section(page: &mut String, title: &str, field: &str, about: &str) {
     let level = if field.is_empty() { "##" } else { "###" };
     let field = if field.is_empty() {
@@ -511,6 +532,63 @@ Amounts are written with their unit:
 Editors complete and check specs by the JSON Schemas in `schemas/json/`: begin a file with
 `# yaml-language-server: $schema=` and the path of `muster.schema.json`.
 ";
+
+const ROLLOUTS: &str = "\
+Without `redBlack` and `canary` a change rolls: tasks are replaced one after another, `maxSurge` and `maxUnavailable` at a time.
+
+With **`redBlack`** all new tasks are started beside the old ones, which needs room for both; where there is too little, the new \
+tasks say so and the old ones serve on. Once all new ones have been healthy for `minHealthyTime`, the old ones are kept for \
+`keepOld` and then leave. A commit that goes back within that time has the same containers again, at once.
+
+With **`canary`** the change goes to as many tasks as the first step says, the others stay. A step is held until its tasks have \
+been healthy for `minHealthyTime`, its `pause` is over, and everything that the analysis measures has passed since. What cannot \
+be measured holds it: a canary never goes on unseen, and never back for want of data. What is found wrong **aborts** the \
+rollout: the new tasks are replaced by the version before, and that stands until a newer commit changes the containers, or \
+somebody retries it (`muster rollout retry JOB --reason …`; also `promote` and `abort`).
+
+A task that has to start again during a rollout comes up on the version that it had.";
+
+const ROLLOUT_EXAMPLES: &str = r#"
+All new tasks first, and an hour to go back at once:
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: shop-cart
+owner: shop-team@example.com
+image: registry.example.com/shop/cart:2.0.1
+service:
+  capacity: {desired: 4}
+  rollout:
+    minHealthyTime: 10s
+    redBlack: {keepOld: 1h}
+```
+
+One task for five minutes, half of them for ten, then all, as long as few requests fail:
+
+```yaml
+apiVersion: muster/v1
+kind: Job
+name: shop-search
+owner: shop-team@example.com
+image: registry.example.com/shop/search:5.3.0
+service:
+  capacity: {desired: 10}
+  rollout:
+    canary:
+      steps:
+        - {tasks: 1, pause: 5m}
+        - {percent: 50, pause: 10m}
+      analysis:
+        maxRestarts: 1
+        interval: 30s
+        failureLimit: 3
+        prometheus:
+          - name: error-rate
+            query: sum(rate(http_errors{job="${job}"}[1m])) / sum(rate(http_requests{job="${job}"}[1m]))
+            max: 0.05
+```
+"#;
 
 const JOB_INTRODUCTION: &str = "\
 What one job asks for: a service or a batch job. Exactly one of `service` and `batch` is written. A job is known by its `name`,

@@ -65,6 +65,9 @@ fn service_lacks(
     let settle = service.rollout.min_healthy_time.signed();
     let (mut settled, mut outdated) = (0, 0);
     for task in job.tasks.values().filter(|task| !task.is_finished()) {
+        if job.is_kept(task.version) {
+            continue;
+        }
         if job.is_outdated(task.version) {
             outdated += 1;
             continue;

@@ -5,6 +5,7 @@
 
 mod markdown;
 pub mod reasons;
+pub mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,11 @@ impl Subjects {
         self
     }
 
+    fn job(mut self, job: &JobId) -> Self {
+        self.job = Some(job.to_string());
+        self
+    }
+
     fn task(mut self, task: &TaskId) -> Self {
         self.job = Some(task.job.to_string());
         self.task = Some(task.to_string());
@@ -113,6 +119,14 @@ pub fn subjects(record: &Record) -> Subjects {
             ..Subjects::of("resize_ended")
         },
         Event::PutBackOrdered { attempt, .. } => Subjects::of("put_back_ordered").attempt(*attempt),
+        Event::RolloutStepped { job, .. } => Subjects::of("rollout_stepped").job(job),
+        Event::RolloutSettled { job, .. } => Subjects::of("rollout_settled").job(job),
+        Event::RolloutStalled { job, .. } => Subjects::of("rollout_stalled").job(job),
+        Event::RolloutAborted { job, .. } => Subjects::of("rollout_aborted").job(job),
+        Event::RolloutPromoted { job, .. } => Subjects::of("rollout_promoted").job(job),
+        Event::RolloutRetried { job, .. } => Subjects::of("rollout_retried").job(job),
+        Event::RolloutFinished { job, .. } => Subjects::of("rollout_finished").job(job),
+        Event::AnalysisMeasured { job, .. } => Subjects::of("analysis_measured").job(job),
         Event::DeployRequested { spec, .. } => Subjects {
             job: Some(spec.job.to_string()),
             ..Subjects::of("deploy_requested")
@@ -193,6 +207,14 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::GraceEnded { .. }
         | Event::JobScaled { .. }
         | Event::ResizeEnded { .. }
+        | Event::RolloutStepped { .. }
+        | Event::RolloutSettled { .. }
+        | Event::RolloutStalled { .. }
+        | Event::RolloutAborted { .. }
+        | Event::RolloutPromoted { .. }
+        | Event::RolloutRetried { .. }
+        | Event::RolloutFinished { .. }
+        | Event::AnalysisMeasured { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
@@ -341,6 +363,77 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
                 )
             }
         }
+        Event::RolloutStepped {
+            job: _,
+            version,
+            step,
+            tasks,
+        } => format!(
+            "the rollout of version {version} goes on with step {}: {} on it",
+            step + 1,
+            counted(u64::from(*tasks), "task", "tasks")
+        ),
+        Event::RolloutSettled {
+            job: _,
+            version,
+            keep_until: None,
+        } => format!("the tasks on version {version} have been healthy for long enough"),
+        Event::RolloutSettled {
+            job: _,
+            version,
+            keep_until: Some(until),
+        } => format!(
+            "all tasks on version {version} have been healthy for long enough; those of the version before are kept until {}",
+            clock(*until, record.at)
+        ),
+        Event::RolloutStalled {
+            job: _,
+            version,
+            deadline,
+            stuck,
+        } => format!(
+            "the rollout of version {version} has got no further for {deadline}: {}; the version before serves on",
+            rollout::stuck_on(stuck)
+        ),
+        Event::RolloutAborted {
+            job: _,
+            version,
+            reason,
+        } => format!(
+            "the rollout of version {version} was aborted by {}: {}; the version before serves on",
+            record.actor,
+            rollout::abort(reason)
+        ),
+        Event::RolloutPromoted {
+            job: _,
+            version,
+            reason,
+        } => format!(
+            "the rollout of version {version} was let go on by {}: {reason}",
+            record.actor
+        ),
+        Event::RolloutRetried {
+            job: _,
+            version,
+            reason,
+        } => format!(
+            "the rollout of version {version} was begun again by {}: {reason}",
+            record.actor
+        ),
+        Event::RolloutFinished { job: _, version } => {
+            format!("version {version} is rolled out")
+        }
+        Event::AnalysisMeasured {
+            job: _,
+            version,
+            name,
+            measured,
+            verdict,
+        } => format!(
+            "{name} of version {version} was measured: {}; {}",
+            rollout::measured(measured),
+            rollout::verdict(*verdict)
+        ),
         Event::DeployRequested { deploy, spec } => format!(
             "deploy {deploy} of job {} was asked for by {}",
             spec.job, record.actor

@@ -3,7 +3,8 @@
 //! Planning reads and changes nothing. The same fleet and the same documents give the same plan with the same id, and a plan
 //! made again after it was applied is empty.
 
-use crate::fleet::{Fleet, Job, TaskPhase};
+use crate::describe::reasons::counted;
+use crate::fleet::{Fleet, Job, Movement, TaskPhase};
 use crate::guard;
 use crate::signatures::{self, Signed};
 use crate::specs::Documents;
@@ -12,7 +13,9 @@ use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{
     Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target, Withheld,
 };
-use muster_schemas::spec::{Constraints, Hook, JobKind, JobSpec, PolicySpec, Spec, Tier};
+use muster_schemas::spec::{
+    Constraints, Hook, JobKind, JobSpec, PolicySpec, Rollout, Spec, Strategy, Tier,
+};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -339,6 +342,19 @@ fn active_tasks(job: &Job) -> u32 {
     u32::try_from(active).unwrap_or(u32::MAX)
 }
 
+/// Of these, the ones that are there to serve. Red/black has two sets of tasks for a while, of which one leaves anyway.
+fn serving_tasks(job: &Job) -> u32 {
+    if job.movement() != Movement::RedBlack {
+        return active_tasks(job);
+    }
+    let active = job
+        .tasks
+        .values()
+        .filter(|task| matches!(task.phase, TaskPhase::Active { .. }));
+    let (old, new): (Vec<_>, Vec<_>) = active.partition(|task| job.is_outdated(task.version));
+    u32::try_from(old.len().max(new.len())).unwrap_or(u32::MAX)
+}
+
 /// What changes for one job, if anything, or why the document is refused.
 fn job_change(
     fleet: &Fleet,
@@ -461,7 +477,7 @@ fn update(
         .count();
     let replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
     let replaces_tasks = changes_template;
-    let active = active_tasks(job);
+    let active = serving_tasks(job);
     let resize = job.resize_under(spec, policy);
     let desired = resize.as_ref().map_or(spec.size(), |resize| resize.desired);
     let stops = active.saturating_sub(desired);
@@ -484,9 +500,14 @@ fn update(
                 let may_be_down = spec.disruption_budget.as_ref().map_or(desired, |budget| {
                     desired.saturating_sub(budget.floor(desired))
                 });
-                down_at_once = replaces
-                    .min(service.rollout.max_unavailable)
-                    .min(may_be_down);
+                // Red/black takes nothing away before its successor is healthy.
+                down_at_once = match service.rollout.strategy() {
+                    Strategy::RedBlack(_) => 0,
+                    Strategy::Rolling | Strategy::Canary(_) => replaces
+                        .min(service.rollout.max_unavailable)
+                        .min(may_be_down),
+                };
+                notes.extend(way_of(&service.rollout, replaces, desired));
             }
         }
         (None, Some(batch)) => {
@@ -557,6 +578,35 @@ pub(crate) fn changed_fields(
         });
     }
     fields
+}
+
+/// How a rollout that is no rolling update goes, for people.
+fn way_of(rollout: &Rollout, replaces: u32, desired: u32) -> Option<String> {
+    if replaces == 0 {
+        return None;
+    }
+    let tasks = counted(u64::from(replaces), "task", "tasks");
+    match rollout.strategy() {
+        Strategy::Rolling => None,
+        Strategy::RedBlack(red_black) => Some(format!(
+            "replaces {tasks}, red/black: {desired} new beside them, which are kept for {} after that",
+            red_black.keep_old
+        )),
+        Strategy::Canary(canary) => {
+            let steps: Vec<String> = canary
+                .steps
+                .iter()
+                .map(|step| match (step.tasks, step.percent) {
+                    (None, Some(percent)) => format!("{percent} %"),
+                    (tasks, _) => tasks.unwrap_or(desired).to_string(),
+                })
+                .collect();
+            Some(format!(
+                "replaces {tasks}, canary {} → all",
+                steps.join(" → ")
+            ))
+        }
+    }
 }
 
 fn kind_word(kind: JobKind) -> &'static str {

@@ -32,6 +32,7 @@ fn hasty(name: &str, desired: u32, budget: DisruptionBudget) -> JobSpec {
         max_surge: 1,
         max_unavailable: 3,
         min_healthy_time: Millis::secs(2),
+        ..Rollout::default()
     };
     spec
 }
@@ -467,8 +468,7 @@ proptest! {
                     spec.service.as_mut().expect("a service").rollout = Rollout {
                         max_surge: surge,
                         max_unavailable: unavailable.max(u32::from(surge == 0)),
-                        min_healthy_time: Millis::secs(2),
-                    };
+                        min_healthy_time: Millis::secs(2), ..Rollout::default() };
                     world.commit(vec![with_image(spec, &format!("registry.example.com/app:{image}"))], None);
                 }
                 Step::Pass(seconds) => world.pass(seconds),

@@ -10,15 +10,19 @@ use muster_core::predict::predict;
 use muster_schemas::deploy::DeploySpec;
 use muster_schemas::drift::{DriftField, FieldDrift};
 use muster_schemas::event::{Record, RepositoryTrouble};
-use muster_schemas::ids::{CommitId, DeployId};
+use muster_schemas::ids::{CommitId, DeployId, JobId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::{DisruptionBudget, Hook, JobSpec, Millis, PolicySpec, SelfManaged};
+use muster_schemas::rollout::{Measured, RolloutWord};
+use muster_schemas::spec::{
+    Analysis, Canary, CanaryStep, DisruptionBudget, Hook, JobSpec, Millis, PolicySpec,
+    PrometheusQuery, SelfManaged,
+};
 use muster_schemas::state::{Orphan, Phase};
 use muster_schemas::wire::{Fence, Report};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every event of version 0.1, and the reasons, phases and actions in them that have names of their own.
-const WORDS_OF_0_1: [&str; 63] = [
+const WORDS_OF_0_1: [&str; 71] = [
     // Events.
     r#""event":"leadership_taken""#,
     r#""event":"cell_taken_down""#,
@@ -38,6 +42,14 @@ const WORDS_OF_0_1: [&str; 63] = [
     r#""event":"frozen""#,
     r#""event":"resumed""#,
     r#""event":"grace_ended""#,
+    r#""event":"rollout_stepped""#,
+    r#""event":"rollout_settled""#,
+    r#""event":"rollout_stalled""#,
+    r#""event":"rollout_aborted""#,
+    r#""event":"rollout_promoted""#,
+    r#""event":"rollout_retried""#,
+    r#""event":"rollout_finished""#,
+    r#""event":"analysis_measured""#,
     r#""event":"deploy_requested""#,
     r#""event":"deploy_committed""#,
     r#""event":"deploy_canceled""#,
@@ -129,7 +141,7 @@ fn the_script_says_every_event() {
         .iter()
         .map(|record| subjects(record).kind)
         .collect();
-    assert_eq!(kinds.len(), 41, "an event is new: let the script say it");
+    assert_eq!(kinds.len(), 49, "an event is new: let the script say it");
     if let Ok(path) = std::env::var("MUSTER_WRITE_JOURNAL") {
         assert!(
             !std::path::Path::new(&path).exists(),
@@ -144,6 +156,30 @@ fn policy(prune: bool) -> Option<PolicySpec> {
         prune,
         ..PolicySpec::named("default")
     })
+}
+
+/// A canary of a query to Prometheus, which is held long enough to be told something.
+fn careful(image: &str) -> JobSpec {
+    let mut spec = with_image(service("careful", 2), image);
+    if let Some(service) = &mut spec.service {
+        service.rollout.canary = Some(Canary {
+            steps: vec![CanaryStep {
+                tasks: Some(1),
+                percent: None,
+                pause: Millis::secs(600),
+            }],
+            analysis: Analysis {
+                prometheus: vec![PrometheusQuery {
+                    name: "errors".to_owned(),
+                    query: "sum(errors)".to_owned(),
+                    max: Some(0.05),
+                    min: None,
+                }],
+                ..Analysis::default()
+            },
+        });
+    }
+    spec
 }
 
 /// A few days of a small cell in which everything happens once.
@@ -417,6 +453,33 @@ fn script() -> World {
     };
     world.command(command).expect("it is held");
     world.pass(5);
+
+    // A canary that is let go on, aborted and begun again; and a rollout that gets no further while what follows happens.
+    for image in ["registry.example.com/app:1", "registry.example.com/app:2"] {
+        world.commit(jobs(vec![fewer.clone(), careful(image)]), policy(true));
+        world.pass(15);
+    }
+    let job = JobId::from("careful");
+    world
+        .give(Input::Measured {
+            job: job.clone(),
+            version: 2,
+            name: "errors".to_owned(),
+            measured: Measured::Value { value: 0.01 },
+        })
+        .expect("it is taken");
+    for word in [RolloutWord::Promote, RolloutWord::Abort, RolloutWord::Retry] {
+        let (job, reason) = (job.clone(), "we have looked".to_owned());
+        world
+            .command(Command::Rollout { job, word, reason })
+            .expect("there is a rollout");
+        world.pass(1);
+    }
+    fewer.resources.cpu.0 = 9000;
+    world.commit(
+        jobs(vec![fewer, careful("registry.example.com/app:2")]),
+        policy(true),
+    );
 
     // A stranger on a host, which is then not heard of for a while. What has ended is forgotten meanwhile.
     let orphan = Orphan {

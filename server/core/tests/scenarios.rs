@@ -829,14 +829,14 @@ fn names_that_no_host_can_have_are_refused() {
 /// What the console shows of a rollout, and what the next step rests on.
 #[test]
 fn a_rollout_knows_how_its_tasks_stand() {
-    use muster_core::decide::scale::ServiceView;
+    use muster_core::decide::rollout::ServiceView;
     let mut world = World::new(3);
     let spec = service("web", 4);
     world.commit(vec![spec.clone()], None);
     world.pass(10);
     let view = |world: &World| {
         let job = &world.fleet.jobs[&JobId::from("web")];
-        let rollout = job.spec().service.as_ref().unwrap().rollout;
+        let rollout = job.spec().service.as_ref().unwrap().rollout.clone();
         let view = ServiceView::of(&world.fleet, job, rollout, world.now);
         [
             ("present", view.present),

@@ -564,7 +564,8 @@ fn job() -> impl Strategy<Value = JobSpec> {
                     rollout: Rollout {
                         max_surge,
                         max_unavailable: 0,
-                        min_healthy_time: Millis::secs(1)
+                        min_healthy_time: Millis::secs(1),
+                        ..Rollout::default()
                     },
                 }),
                 None

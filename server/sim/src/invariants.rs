@@ -9,7 +9,7 @@ use muster_core::guard;
 
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
-use muster_schemas::spec::{CpuMillis, JobKind};
+use muster_schemas::spec::{CpuMillis, JobKind, Strategy};
 use muster_schemas::state::{Outcome, StopOrder, StopReason};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,12 @@ impl Watch {
             Event::PlanHeld { plan, .. } => {
                 self.held.insert(plan.clone());
             }
-            Event::AttemptPlaced { task, host, .. } => self.check_placement(task, *host)?,
+            Event::AttemptPlaced {
+                task,
+                host,
+                version,
+                ..
+            } => self.check_placement(task, *host, *version)?,
             Event::TaskFinished { task, .. } => {
                 let run = self.fleet.task(task).map_or(0, |task| task.run);
                 let is_batch = self
@@ -135,9 +140,11 @@ impl Watch {
             .values()
             .filter(|task| self.fleet.is_healthy(task))
             .count();
-        let floor = job
-            .desired()
-            .saturating_sub(service.rollout.max_unavailable) as usize;
+        let may_lack = match service.rollout.strategy() {
+            Strategy::RedBlack(_) => 0,
+            Strategy::Rolling | Strategy::Canary(_) => service.rollout.max_unavailable,
+        };
+        let floor = job.desired().saturating_sub(may_lack) as usize;
         if was_healthy && healthy <= floor {
             return Err(format!(
                 "17: a rollout takes {} below {floor} healthy tasks",
@@ -179,7 +186,7 @@ impl Watch {
     }
 
     /// 4 and 14: one living attempt for a task, and nothing is sold twice.
-    fn check_placement(&self, task: &TaskId, host: HostId) -> Result<(), String> {
+    fn check_placement(&self, task: &TaskId, host: HostId, version: u64) -> Result<(), String> {
         if let Some(other) = self
             .fleet
             .attempts
@@ -201,7 +208,10 @@ impl Watch {
             .get(&host)
             .and_then(|host| host.facts.as_ref())
             .map(|facts| facts.resources);
-        let needs = &job.spec().resources;
+        let Some(version) = job.versions.get(&version) else {
+            return Err(format!("{task} is placed on a version that nobody knows"));
+        };
+        let needs = &version.spec.resources;
         let fits = has.is_some_and(|has| {
             taken.cpu.0 + needs.cpu.0 <= has.cpu.0
                 && taken.memory.0 + needs.memory.0 <= has.memory.0

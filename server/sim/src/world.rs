@@ -254,8 +254,18 @@ impl World {
                 serde_json::json!({ "batch": { "size": size, "run": self.rng.below(3).to_string(),
                     "runtimeLimit": "60s", "retry": { "immediate": { "retries": 2 } } } })
             } else {
-                serde_json::json!({ "service": { "capacity": { "desired": size },
-                    "rollout": { "maxSurge": surge, "maxUnavailable": unavailable, "minHealthyTime": "3s" } } })
+                let mut rollout = serde_json::json!({ "maxSurge": surge, "maxUnavailable": unavailable, "minHealthyTime": "3s" });
+                match name {
+                    "api" => rollout["redBlack"] = serde_json::json!({ "keepOld": "20s" }),
+                    "shop" => {
+                        rollout["canary"] = serde_json::json!({
+                            "steps": [{ "tasks": 1, "pause": "5s" }, { "percent": 50, "pause": "5s" }],
+                            "analysis": { "interval": "5s" },
+                        });
+                    }
+                    _ => {}
+                }
+                serde_json::json!({ "service": { "capacity": { "desired": size }, "rollout": rollout } })
             };
             let mut work = work;
             // Where a task can stand in for another, the job spares one, or none.

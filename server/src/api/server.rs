@@ -2,7 +2,8 @@
 
 use super::problem::Failure;
 use super::routes::{
-    commands, deploys, drift, events, fleet, hooks, hosts, jobs, past, plans, session, tasks,
+    commands, deploys, drift, events, fleet, hooks, hosts, jobs, past, plans, rollouts, session,
+    tasks,
 };
 use super::state::{ApiState, CommandFault};
 use super::{auth, console, logs, metrics, openapi, watch};
@@ -60,6 +61,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::resume))
         .routes(routes!(commands::scale))
         .routes(routes!(commands::rollback))
+        .routes(routes!(rollouts::tell_rollout))
         .routes(routes!(deploys::list_deploys))
         .routes(routes!(deploys::create_deploy, deploys::get_deploy))
         .routes(routes!(deploys::cancel_deploy))

@@ -98,6 +98,8 @@ enum Command {
     Scale(orders::ScaleArgs),
     /// Commit what goes back to an earlier revision, all of it or one job's document
     Rollback(orders::RollbackArgs),
+    /// Have a job's rollout go on, go back to the version before, or begin again
+    Rollout(orders::RolloutArgs),
     /// Say that a host is gone for good: its tasks get new attempts on other hosts
     RemoveHost(orders::RemoveHostArgs),
     /// Make a single-use token and print the command with which a host joins
@@ -161,6 +163,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => orders::resume(args, &client()?, &screen).await,
         Command::Scale(args) => orders::scale(args, &client()?, &screen).await,
         Command::Rollback(args) => orders::rollback(args, &client()?, &screen).await,
+        Command::Rollout(args) => orders::rollout(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,

@@ -6,10 +6,11 @@ use crate::cli::screen::{Screen, print, print_json};
 use jiff::Timestamp;
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, ResumeRequest,
-    RollbackRequest, ScaleRequest,
+    RollbackRequest, RolloutRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, TaskId};
 use muster_schemas::plan::FreezeScope;
+use muster_schemas::rollout::RolloutWord;
 use muster_schemas::spec::Millis;
 use serde_json::json;
 use std::process::ExitCode;
@@ -156,6 +157,44 @@ pub(super) async fn resume(
         reason: args.reason,
     };
     tell(client.post(&["resume"], &body, None).await?, screen)
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RolloutAction {
+    /// Go on: a canary to its next step, red/black without the old tasks
+    Promote,
+    /// Go back: the version before serves on
+    Abort,
+    /// Begin an aborted rollout again
+    Retry,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RolloutArgs {
+    /// What it is told
+    action: RolloutAction,
+    /// The job
+    job: JobId,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn rollout(
+    args: RolloutArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = RolloutRequest {
+        action: match args.action {
+            RolloutAction::Promote => RolloutWord::Promote,
+            RolloutAction::Abort => RolloutWord::Abort,
+            RolloutAction::Retry => RolloutWord::Retry,
+        },
+        reason: args.reason,
+    };
+    let path = ["jobs", args.job.as_str(), "rollout"];
+    tell(client.post(&path, &body, None).await?, screen)
 }
 
 #[derive(Debug, clap::Args)]

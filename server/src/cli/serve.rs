@@ -43,6 +43,9 @@ pub struct ServeArgs {
     /// it holds secrets (docs/notifications.md)
     #[arg(long, value_name = "FILE")]
     pub notify: Option<PathBuf>,
+    /// Where Prometheus is, which is asked about canaries: an http or https address
+    #[arg(long, value_name = "URL")]
+    pub prometheus: Option<String>,
     /// End as a SIGTERM would when standard input ends: `muster up` holds its other end
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -66,6 +69,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         cell: args.cell,
         poll: Duration::from_millis(args.poll.0),
         notify: args.notify,
+        prometheus: args.prometheus,
     };
     control::serve(config, shutdown).await?;
     Ok(ExitCode::SUCCESS)

@@ -148,6 +148,7 @@ impl Cell for RunningCell {
                         | Refusal::PlanNotHeld { .. }
                         | Refusal::DeployIsAnother(_)
                         | Refusal::NotForThisJob { .. }
+                        | Refusal::NotForThisRollout { .. }
                         | Refusal::NotFrozen(_)
                         | Refusal::JobIsLeaving(_)
                         | Refusal::OutsideCapacity { .. }

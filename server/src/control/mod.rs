@@ -6,6 +6,7 @@
 //! from what is durable.
 
 mod agents;
+mod canaries;
 mod cell;
 mod commits;
 mod deploys;
@@ -24,6 +25,6 @@ pub use commits::Committing;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
 pub use past::{Past, PastError};
 pub use process::{ServeConfig, serve};
-pub use revisions::follow_repository;
+pub use revisions::{Pace, follow_repository};
 pub use verification::verify_journal;
 pub use writer::{ControlError, Started, run, start};

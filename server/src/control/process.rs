@@ -1,12 +1,14 @@
 //! The control plane as a process: which parts there are, and how they begin and end together.
 
+use super::canaries::follow_canaries;
 use super::cell::RunningCell;
 use super::commits::Committing;
 use super::deploys::follow_deploys;
 use super::frozen::frozen;
 use super::handle::ServeInfo;
 use super::notices::Notices;
-use super::{ControlHandle, follow_repository, run, start, verify_journal};
+use super::{ControlHandle, Pace, follow_repository, run, start, verify_journal};
+use crate::analysis::Prometheus;
 use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
@@ -49,6 +51,8 @@ pub struct ServeConfig {
     pub poll: Duration,
     /// The operator's file of who is told what, and which forges may say that the repository has moved.
     pub notify: Option<PathBuf>,
+    /// Where Prometheus is, which is asked about canaries.
+    pub prometheus: Option<String>,
 }
 
 /// Runs the control plane until `shutdown`, or until one of its parts fails.
@@ -65,6 +69,12 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     };
     std::fs::create_dir_all(home)
         .with_context(|| format!("{} cannot be created", home.display()))?;
+    let prometheus = config
+        .prometheus
+        .as_deref()
+        .map(Prometheus::new)
+        .transpose()
+        .context("--prometheus cannot be used")?;
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
     let api_listener = listen(config.listen, "--listen").await?;
     let agent_listener = listen(config.agent_listen, "--agent-listen").await?;
@@ -184,7 +194,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
-            follow_repository(control, readings, shutdown).await;
+            follow_repository(control, readings, Pace::default(), shutdown).await;
             Ok(())
         });
     }
@@ -196,6 +206,13 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         });
     }
     others.spawn(async move { Ok(notifier.run().await?) });
+    {
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        others.spawn(async move {
+            follow_canaries(control, prometheus, shutdown).await;
+            Ok(())
+        });
+    }
     others.spawn(hub.serve_on(agent_listener, shutdown.clone()));
     {
         let shutdown = shutdown.clone();

@@ -3,57 +3,123 @@
 use super::handle::ControlHandle;
 use crate::git::Reading;
 use crate::images;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use muster_core::decide::Input;
 use muster_core::plan::{PlanInput, images_to_resolve, plan};
 use muster_core::predict::predict;
 use muster_core::specs::Reader;
 use muster_schemas::event::RepositoryTrouble;
+use rand::RngExt;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// An image that could not be resolved is asked for again this often: somebody may be pushing it just now.
-const IMAGES_AGAIN: Duration = Duration::from_secs(15);
+/// What could not be taken whole is tried again: somebody may be pushing its image just now. The first time after this long, then
+/// after twice as long each time, so that a registry that is away, or an image that never comes, is not asked for ever at the
+/// same pace.
+const FIRST_AGAIN: Duration = Duration::from_secs(15);
 
-/// Gives each reading of the repository to the loop, and again while images of it are not resolved.
+/// The longest time between two tries.
+const LAST_AGAIN: Duration = Duration::from_secs(300);
+
+/// How the tries of one reading follow each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Before the second try.
+    pub first: Duration,
+    /// At most so long.
+    pub last: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            first: FIRST_AGAIN,
+            last: LAST_AGAIN,
+        }
+    }
+}
+
+impl Pace {
+    /// The pauses before each further try: doubling, then for ever the longest.
+    fn pauses(self) -> impl Iterator<Item = Duration> + Send {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first)
+            .with_max_delay(self.last)
+            .with_factor(2.0)
+            .without_max_times()
+            .build()
+    }
+}
+
+/// A reading that could not be taken whole, and how long it is until it is tried again.
+struct Again {
+    reading: Reading,
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    due: Instant,
+}
+
+/// Gives each reading of the repository to the loop, and again, less and less often, while it could not be taken whole: images
+/// of it are not resolved, or its documents could not be checked. A newer reading takes its place at once.
 pub async fn follow_repository(
     control: ControlHandle,
     mut readings: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
+    pace: Pace,
     shutdown: CancellationToken,
 ) {
-    let mut unresolved: Option<Reading> = None;
+    let mut again: Option<Again> = None;
     let mut reader = Reader::default();
     loop {
-        let reading = tokio::select! {
+        let due = again.as_ref().map(|again| again.due);
+        let (reading, pauses) = tokio::select! {
             () = shutdown.cancelled() => return,
             reading = readings.recv() => match reading {
                 None => return,
-                Some(reading) => reading,
-            },
-            () = tokio::time::sleep(IMAGES_AGAIN), if unresolved.is_some() => {
-                let Some(reading) = unresolved.take() else { continue };
-                Ok(reading)
-            }
-        };
-        let input = match reading {
-            Ok(reading) => {
-                let Some((input, all_resolved)) = prepare(&control, &reading, &mut reader).await
-                else {
+                Some(Ok(reading)) => (reading, None),
+                Some(Err(trouble)) => {
+                    tracing::error!(%trouble, "the last good state of the repository holds; nothing is stopped");
+                    give(&control, Input::Trouble(trouble)).await;
                     continue;
-                };
-                unresolved = (!all_resolved).then_some(reading);
-                predicted(&control, &input);
-                Input::Revision(Box::new(input))
-            }
-            Err(trouble) => {
-                tracing::error!(%trouble, "the last good state of the repository holds; nothing is stopped");
-                Input::Trouble(trouble)
+                }
+            },
+            () = until(due) => {
+                let Some(Again { reading, pauses, .. }) = again.take() else { continue };
+                (reading, Some(pauses))
             }
         };
-        if let Err(error) = control.take(input).await {
-            tracing::warn!(%error, "a reading of the repository was not taken");
+        let prepared = prepare(&control, &reading, &mut reader).await;
+        let is_whole = matches!(&prepared, Some((_, true)));
+        again = (!is_whole).then(|| {
+            let mut pauses = pauses.unwrap_or_else(|| Box::new(pace.pauses()));
+            let pause = pauses.next().unwrap_or(pace.last);
+            // A fifth longer or shorter: many cells may wait for one registry.
+            let spread = 0.8 + 0.4 * rand::rng().random::<f64>();
+            Again {
+                reading,
+                pauses,
+                due: Instant::now() + pause.mul_f64(spread),
+            }
+        });
+        if let Some((input, _)) = prepared {
+            predicted(&control, &input);
+            give(&control, Input::Revision(Box::new(input))).await;
         }
+    }
+}
+
+/// Until a time, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn give(control: &ControlHandle, input: Input) {
+    if let Err(error) = control.take(input).await {
+        tracing::warn!(%error, "a reading of the repository was not taken");
     }
 }
 
@@ -124,3 +190,7 @@ pub(super) async fn prepare(
         all_resolved,
     ))
 }
+
+#[cfg(test)]
+#[path = "revisions_tests.rs"]
+mod tests;

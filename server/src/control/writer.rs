@@ -318,6 +318,14 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::GraceEnded { .. }
         | Event::JobScaled { .. }
         | Event::ResizeEnded { .. }
+        | Event::RolloutStepped { .. }
+        | Event::RolloutSettled { .. }
+        | Event::RolloutStalled { .. }
+        | Event::RolloutAborted { .. }
+        | Event::RolloutPromoted { .. }
+        | Event::RolloutRetried { .. }
+        | Event::RolloutFinished { .. }
+        | Event::AnalysisMeasured { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }

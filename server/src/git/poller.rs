@@ -18,6 +18,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// A look takes at most as long as a fetch may, and then some minutes for ten thousand files on a busy machine. One that takes longer is
 /// most likely lost in a damaged object, and somebody has to know.
 const LOOK_WITHIN: Duration = Duration::from_secs(900);
+/// The longest time between two looks at a repository that cannot be reached: somebody who mends it should not have to wait
+/// much longer, and a wake is followed at once in any case.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Who asks for short intervals wants to know soon, also when there was trouble: so many of them are the longest pause, too.
+const INTERVALS_IN_TROUBLE: u32 = 20;
 
 /// Looks at a branch and tells what changed.
 pub struct Poller {
@@ -28,7 +34,8 @@ pub struct Poller {
     /// Notified when the branch may have moved: it is looked at at once.
     pub wake: Arc<Notify>,
     /// The time from one look to the next; each is up to a fifth longer or shorter, so that many cells do not ask one forge
-    /// at the same moment.
+    /// at the same moment. While the repository cannot be reached it doubles from look to look, up to twenty times as much
+    /// and five minutes.
     pub interval: Duration,
     /// Gets a reading when the head is another than the last one sent, after trouble, and when other signatures are asked for; gets trouble when it begins and
     /// when it becomes other trouble.
@@ -52,6 +59,7 @@ impl Poller {
     pub async fn run(mut self) {
         let mut sent = Sent::Nothing;
         let reader = Arc::new(Reader::default());
+        let mut unreached = 0;
         loop {
             let began = Instant::now();
             let followed = self.followed.borrow_and_update().clone();
@@ -89,6 +97,7 @@ impl Poller {
             };
             let message = match found {
                 Ok(found) => {
+                    unreached = 0;
                     self.read_at.send_replace(Some(Timestamp::now()));
                     found.map(|reading| {
                         let commit = reading.revision.commit.clone();
@@ -97,6 +106,15 @@ impl Poller {
                     })
                 }
                 Err(trouble) => {
+                    // What is wrong with a commit is mended by the next one, which is to be seen as soon as ever.
+                    unreached = match &trouble {
+                        RepositoryTrouble::Unreachable { .. } => unreached + 1,
+                        RepositoryTrouble::NoBranch { .. }
+                        | RepositoryTrouble::Empty { .. }
+                        | RepositoryTrouble::UnrelatedHistory { .. }
+                        | RepositoryTrouble::Unsigned { .. }
+                        | RepositoryTrouble::Unreadable { .. } => 0,
+                    };
                     let same = matches!(&sent, Sent::Trouble(before) if *before == trouble);
                     sent = Sent::Trouble(trouble.clone());
                     (!same).then_some(Err(trouble))
@@ -114,7 +132,7 @@ impl Poller {
                     () = self.shutdown.cancelled() => return,
                 }
             }
-            let pause = jittered(self.interval, rand::rng().random());
+            let pause = jittered(pause_after(self.interval, unreached), rand::rng().random());
             tokio::select! {
                 () = tokio::time::sleep_until(began + pause) => {}
                 () = self.wake.notified() => tokio::time::sleep_until(began + SHORTEST_PAUSE).await,
@@ -171,6 +189,15 @@ async fn look_in_thread(
     }
 }
 
+/// The pause after so many looks in a row in which the repository could not be reached.
+fn pause_after(interval: Duration, unreached: u32) -> Duration {
+    let longest = LONGEST_PAUSE
+        .min(interval.saturating_mul(INTERVALS_IN_TROUBLE))
+        .max(interval);
+    let doublings = unreached.saturating_sub(1).min(16);
+    interval.saturating_mul(1 << doublings).min(longest)
+}
+
 /// The interval, up to a fifth shorter or longer; `random` is from 0 to 1.
 fn jittered(interval: Duration, random: f64) -> Duration {
     interval.mul_f64(0.8 + 0.4 * random.clamp(0.0, 1.0))
@@ -186,5 +213,24 @@ mod tests {
         assert_eq!(jittered(interval, 0.0), Duration::from_secs(8));
         assert_eq!(jittered(interval, 0.5), Duration::from_secs(10));
         assert_eq!(jittered(interval, 1.0), Duration::from_secs(12));
+    }
+
+    #[test]
+    fn who_cannot_be_reached_is_asked_less_and_less_often() {
+        let pauses = |interval, until| -> Vec<u64> {
+            let pause = |unreached| pause_after(Duration::from_secs(interval), unreached).as_secs();
+            (0..until).map(pause).collect()
+        };
+        assert_eq!(pauses(15, 9), [15, 15, 30, 60, 120, 240, 300, 300, 300]);
+        assert_eq!(pauses(1, 8), [1, 1, 2, 4, 8, 16, 20, 20]);
+        assert_eq!(
+            pauses(900, 4),
+            [900; 4],
+            "never more often than when all is well"
+        );
+        assert_eq!(
+            pause_after(Duration::from_secs(15), u32::MAX),
+            LONGEST_PAUSE
+        );
     }
 }

@@ -127,6 +127,7 @@ impl MemoryCell {
             withheld: Vec::new(),
             policy: None,
             policy_changes: false,
+            signed_by: None,
             running: 0,
             starts: 2,
             stops: 0,

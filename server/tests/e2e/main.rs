@@ -26,3 +26,4 @@ mod rollout;
 mod sample;
 mod specs;
 mod stack;
+mod strategies;

@@ -40,8 +40,17 @@ impl Stack {
         Self::on(|| vec![Engine::shared()])
     }
 
+    /// A cell on the machine's engine whose control plane is told more.
+    pub fn told(arguments: &[&str]) -> Self {
+        Self::new(|| vec![Engine::shared()], arguments)
+    }
+
     /// A cell with an agent, named `host-0`, `host-1`, …, on each of these engines.
     pub fn on(engines: impl FnOnce() -> Vec<Engine>) -> Self {
+        Self::new(engines, &[])
+    }
+
+    fn new(engines: impl FnOnce() -> Vec<Engine>, arguments: &[&str]) -> Self {
         let turn = turn();
         let engines = engines();
         let home = tempfile::Builder::new()
@@ -61,7 +70,8 @@ impl Stack {
         .arguments(["serve", "--exit-with-parent", "--cell", &cell])
         .arguments(["--listen", &listen, "--agent-listen", &agent_listen])
         .arguments(["--poll", "1s", "--repo", &repo.bare.display().to_string()])
-        .arguments(["--home", &serve_home.display().to_string()]);
+        .arguments(["--home", &serve_home.display().to_string()])
+        .arguments(arguments.iter().copied());
         serve.start();
         let url = format!("http://{listen}");
         let api = eventually(secs(20), "the control plane answers", || {

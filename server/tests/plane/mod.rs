@@ -33,6 +33,7 @@ pub fn config(home: &Path, repository: &str) -> ServeConfig {
         ssh_key: None,
         signing_key: None,
         notify: None,
+        prometheus: None,
         cell: "test".to_owned(),
         poll: Duration::from_millis(200),
     }

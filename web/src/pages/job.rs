@@ -2,6 +2,7 @@
 
 use crate::address::{self, Filters};
 use crate::components::answer::{empty, list_skeleton, not_fresh, notice, page_skeleton, present};
+use crate::components::ask::{Ask, ask};
 use crate::components::rollback::{self, Chosen, Target};
 use crate::components::shape::state;
 use crate::components::{changes, copy, events, freeze, rows, task_table, text};
@@ -12,10 +13,13 @@ use crate::{format, yaml};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
 use muster_schemas::api::{
-    DisruptionBudgetView, EventView, FleetView, JobDetail, JobStatus, List, RolloutView, TaskView,
+    DisruptionBudgetView, EventView, FleetView, JobDetail, JobStatus, List, MeasurementView,
+    RolloutState, RolloutView, TaskView,
 };
 use muster_schemas::plan::FreezeScope;
+use muster_schemas::rollout::RolloutWord;
 use muster_schemas::spec::JobKind;
+use serde_json::json;
 
 /// The page's parts that are shown one at a time; the address says which.
 const TABS: [(&str, &str); 4] = [
@@ -59,6 +63,7 @@ pub fn page() -> AnyView {
         {frozen_job(job)}
             {move || job.with(|job| job.rollout.as_ref().map(rollout))}
             {move || job.with(|job| job.disruption_budget.as_ref().map(disruption_budget))}
+            {tell_rollout(job)}
             {move || job.with(facts)}
             <nav class="tabs" aria-label="Parts of the job">
                 {TABS.into_iter().map(|(name, word)| view! {
@@ -157,7 +162,8 @@ fn rollout(rollout: &RolloutView) -> AnyView {
     view! {
         <section class="panel rollout" data-test-rollout=rollout.to_version.to_string()>
             <div class="rollout-head">
-                <h2>{format!("Rolling out version {}", rollout.to_version)}</h2>
+                <h2>{rollout_title(rollout)}</h2>
+                <span class="dim" data-test-strategy=rollout.strategy.clone()>{rollout.strategy.clone()}</span>
                 <span class="grow"></span>
                 <span data-test-rollout-updated=rollout.updated.to_string()>
                     <b class="number">{rollout.updated}</b>{format!(" of {} on it, ", format::counted(all, "task"))}
@@ -170,6 +176,18 @@ fn rollout(rollout: &RolloutView) -> AnyView {
                 <span class="rollout-updated" style:width=format!("{updated}%")></span>
                 <span class="rollout-settled" style:width=format!("{percent}%")></span>
             </div>
+            {rollout.step.as_ref().map(|step| view! {
+                <p data-test-step=step.step.to_string()>
+                    {format!("Step {} of {}: {} on the new version", step.step.min(step.of), step.of, format::counted(step.tasks.into(), "task"))}
+                    {rollout.until.map(|until| view! { <span class="dim">", paused until "{text::time(until)}</span> })}
+                </p>
+            })}
+            {(!rollout.reason.is_empty()).then(|| view! {
+                <p class="reason" data-test-rollout-reason>{text::rich(&format::sentence(&rollout.reason))}</p>
+            })}
+            {(!rollout.measurements.is_empty()).then(|| view! {
+                <ul class="notes">{rollout.measurements.iter().map(measurement).collect_view()}</ul>
+            })}
             {(!rollout.waiting_for.is_empty()).then(|| view! {
                 <p class="dim" data-test-waiting>"Waits for "{rollout.waiting_for.clone()}</p>
             })}
@@ -195,6 +213,70 @@ fn disruption_budget(budget: &DisruptionBudgetView) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+fn rollout_title(rollout: &RolloutView) -> String {
+    let version = rollout.to_version;
+    match rollout.state {
+        RolloutState::Progressing => format!("Rolling out version {version}"),
+        RolloutState::Holding => format!("Rolling out version {version}: the step is held"),
+        RolloutState::Keeping => {
+            format!("Version {version} is rolled out, and the old tasks are kept")
+        }
+        RolloutState::Stalled => format!("The rollout of version {version} gets no further"),
+        RolloutState::Aborted => format!("The rollout of version {version} was aborted"),
+    }
+}
+
+fn measurement(measured: &MeasurementView) -> AnyView {
+    view! {
+        <li data-test-measurement=measured.name.clone()>
+            <b>{measured.name.clone()}</b>" "{measured.verdict.word()}" "{text::time(measured.at)}": "
+            {text::rich(&measured.message)}
+        </li>
+    }
+    .into_any()
+}
+
+/// What a person can tell the rollout.
+fn tell_rollout(job: Signal<JobDetail>) -> AnyView {
+    // A question that somebody is answering must not be built anew by every event.
+    let actions = Memo::new(move |_| {
+        job.with(|job| {
+            let actions = job
+                .rollout
+                .as_ref()
+                .map_or_else(Vec::new, |rollout| rollout.actions.clone());
+            (job.job.id.clone(), actions)
+        })
+    });
+    view! {
+        {move || actions.with(|(id, actions)| (!actions.is_empty()).then(|| view! {
+            <div class="asks">{actions.iter().map(|word| tell_button(id, *word)).collect_view()}</div>
+        }))}
+    }
+    .into_any()
+}
+
+fn tell_button(id: &str, action: RolloutWord) -> AnyView {
+    let (word, will) = match action {
+        RolloutWord::Promote => (
+            "Promote",
+            "The rollout goes on now, whatever its pause and its analysis say; tasks that were kept to go back leave.",
+        ),
+        RolloutWord::Abort => (
+            "Abort",
+            "The version before serves on: its tasks take the place of the new ones, until a newer commit or a retry.",
+        ),
+        RolloutWord::Retry => ("Retry", "The rollout begins again from its first step."),
+    };
+    ask(Ask {
+        word,
+        will: will.to_owned(),
+        path: format!("/jobs/{id}/rollout"),
+        body: json!({ "action": action }),
+        primary: false,
+    })
 }
 
 fn facts(detail: &JobDetail) -> AnyView {

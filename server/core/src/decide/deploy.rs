@@ -3,7 +3,7 @@
 use super::{Draft, Refusal, automation};
 use crate::describe::reasons::{counted, waits_for};
 use crate::fleet::{Deploy, Fleet, Job, PlanEntry};
-use crate::view::JobTally;
+use crate::view::{JobTally, rollout_trouble};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::event::Event;
@@ -240,6 +240,10 @@ fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standin
             ),
         };
     }
+    // Aborted, or without any progress for too long: what served before serves on.
+    if let Some(trouble) = rollout_trouble(job) {
+        return Ended(DeployStatus::Failed, trouble);
+    }
     let looping = job
         .tasks
         .values()
@@ -253,7 +257,7 @@ fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standin
             ),
         );
     }
-    if tally.outdated == 0 && tally.settled >= desired && tally.living == desired {
+    if tally.astray == 0 && tally.settled >= desired && tally.living - tally.aside == desired {
         return Ended(
             DeployStatus::Succeeded,
             format!(

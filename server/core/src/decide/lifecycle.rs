@@ -2,7 +2,7 @@
 
 use super::{Draft, automation, scale};
 use crate::disruption;
-use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
+use crate::fleet::{Attempt, Fleet, Job, Movement, Task, TaskPhase};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::AttemptId;
@@ -90,9 +90,25 @@ fn after_stop(
     now: Timestamp,
 ) -> Event {
     let batch = job.spec().batch.as_ref();
+    let version = match reason {
+        // It makes way for that version, if that is still to come.
+        StopReason::Rollout { to_version }
+            if job.versions.contains_key(to_version) && job.is_wanted(*to_version) =>
+        {
+            job.next_version(*to_version)
+        }
+        StopReason::Rollout { .. }
+        | StopReason::ScaleIn
+        | StopReason::Prune
+        | StopReason::Liveness { .. }
+        | StopReason::RuntimeLimit { .. }
+        | StopReason::Asked { .. }
+        | StopReason::Drift { .. }
+        | StopReason::Down => job.next_version(attempt.version),
+    };
     let again = Event::TaskQueued {
         task: task.id.clone(),
-        version: job.next_version(task.version),
+        version,
         reason: QueueReason::Stopped {
             reason: reason.clone(),
         },
@@ -111,6 +127,10 @@ fn after_stop(
     };
     match reason {
         StopReason::ScaleIn | StopReason::Prune => stopped(),
+        // What replaces it stands beside it already.
+        StopReason::Rollout { .. } if job.movement() == Movement::RedBlack && !job.is_waiting() => {
+            stopped()
+        }
         // The cell comes up again with what git says.
         StopReason::Rollout { .. } | StopReason::Drift { .. } | StopReason::Down => again,
         StopReason::Asked { .. } => {
@@ -176,7 +196,8 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
         .running_at
         .is_some_and(|since| now.duration_since(since) >= SignedDuration::from_secs(QUIET_SECS));
     // A new version gets a fresh start: its predecessor's failures are not its own.
-    let outdated = job.gives_way(attempt.version);
+    let version = job.next_version(attempt.version);
+    let outdated = !job.same_template(attempt.version, version);
     let failures = if ran_quietly || outdated {
         1
     } else {
@@ -197,7 +218,7 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
     let message = ended.message.clone();
     Event::TaskQueued {
         task: task.id.clone(),
-        version: job.next_version(task.version),
+        version,
         reason: if failures >= CRASH_LOOP_FAILURES {
             QueueReason::CrashLoop { message, failures }
         } else {

@@ -11,6 +11,7 @@ pub mod lifecycle;
 mod observe;
 mod retire;
 mod revision;
+pub mod rollout;
 pub mod scale;
 pub mod schedule;
 
@@ -24,6 +25,7 @@ use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Prediction};
+use muster_schemas::rollout::{Measured, RolloutWord};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
 use thiserror::Error;
@@ -123,6 +125,17 @@ pub enum Input {
         deploy: DeployId,
         /// Why.
         message: String,
+    },
+    /// Something of a canary was measured.
+    Measured {
+        /// The job.
+        job: JobId,
+        /// The version that is rolled out.
+        version: u64,
+        /// The query's name.
+        name: String,
+        /// What it gave.
+        measured: Measured,
     },
     /// The repository is in trouble.
     Trouble(RepositoryTrouble),
@@ -224,6 +237,15 @@ pub enum Command {
         /// Until when; without it for an hour, or, where the policy ignores the field, until somebody scales it again.
         until: Option<Timestamp>,
     },
+    /// Have a job's rollout go on, go back, or begin again.
+    Rollout {
+        /// The job.
+        job: JobId,
+        /// Which of them.
+        word: RolloutWord,
+        /// Why.
+        reason: String,
+    },
     /// Have a change of one job committed and rolled out.
     Deploy {
         /// Its id, which who asks has chosen.
@@ -301,6 +323,16 @@ pub enum Refusal {
     /// No such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// The job's rollout cannot be told that now.
+    #[error("job `{job}` cannot be told to {word}: {why}")]
+    NotForThisRollout {
+        /// The job.
+        job: JobId,
+        /// What it was told.
+        word: &'static str,
+        /// How it stands.
+        why: &'static str,
+    },
     /// No such deploy is in memory.
     #[error("there is no deploy `{0}` among the latest")]
     UnknownDeploy(DeployId),
@@ -427,6 +459,12 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 );
             }
         }
+        Input::Measured {
+            job,
+            version,
+            name,
+            measured,
+        } => rollout::analysis::take(draft, job, version, name, measured),
         Input::Trouble(trouble) => revision::take_trouble(draft, trouble),
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
@@ -452,6 +490,9 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             reason,
             until,
         } => drift::scale(draft, actor, job, desired, reason, until),
+        Command::Rollout { job, word, reason } => {
+            rollout::command::take(draft, actor, job, word, reason)
+        }
         Command::Deploy { deploy, spec } => deploy::request(draft, actor, deploy, spec),
         Command::CancelDeploy { deploy, reason } => deploy::cancel(draft, actor, deploy, reason),
         Command::ApprovePlan { plan, reason } => {
@@ -601,6 +642,7 @@ fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         .chain(limited)
         .chain(guard::next_due(fleet, now))
         .chain(drift::due(fleet))
+        .chain(rollout::next_due(fleet, now))
         .chain(
             fleet
                 .deploys

@@ -351,32 +351,32 @@ pub(super) fn place_queued(draft: &mut Draft<'_>) {
     {
         let fleet: &Fleet = draft.fleet;
         let mut rooms = Rooms::of(fleet);
-        // Once a task of a job found no host, none of its others will: nothing is given back within one pass.
+        // Once a task of a job found no host, none of its others will on that version: nothing is given back within one pass.
         let mut blocked_jobs: BTreeMap<(&JobId, u64), Blocked> = BTreeMap::new();
         for id in &queue {
             let Some(job) = fleet.jobs.get(&id.job) else {
                 continue;
             };
-            // Most often the current one; while that waits for other jobs, the one before.
-            let version = job
+            // In a rollout two versions may be asked for, which may need different room.
+            let number = job
                 .tasks
                 .get(&id.index)
                 .map_or(job.version, |task| task.version);
-            let spec = job.versions.get(&version).unwrap_or_else(|| job.current());
-            let choice = match blocked_jobs.get(&(&id.job, version)) {
+            let version = job.versions.get(&number).unwrap_or_else(|| job.current());
+            let choice = match blocked_jobs.get(&(&id.job, number)) {
                 Some(blocked) => Err(blocked.clone()),
-                None => rooms.choose(&spec.spec),
+                None => rooms.choose(&version.spec),
             };
             match choice {
                 Ok(host) => {
-                    rooms.take(host, &spec.spec);
+                    rooms.take(host, &version.spec);
                     events.push((id.clone(), Ok(host)));
                 }
                 Err(blocked) => {
                     if is_news(job, id, &blocked, now) {
                         events.push((id.clone(), Err(blocked.clone())));
                     }
-                    blocked_jobs.insert((&job.id, version), blocked);
+                    blocked_jobs.insert((&job.id, number), blocked);
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! The fold.
 
 use super::{
-    Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host, Job,
-    JobVersion, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop, Resize, STOP_WINDOW_SECS,
-    Task, TaskPhase, Tombstone, job::HISTORY_KEPT,
+    Abort, Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host,
+    Job, JobRollout, JobVersion, Metric, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop,
+    Resize, STOP_WINDOW_SECS, Stall, Task, TaskPhase, Tombstone, job::HISTORY_KEPT,
 };
 use crate::disruption::may_serve;
 use crate::hooks;
@@ -14,8 +14,11 @@ use muster_schemas::ids::{AttemptId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{
     HoldReason, JobAction, JobChange, Plan, Prediction, Target, TaskOnHost,
 };
+use muster_schemas::rollout::{RolloutStage, Verdict};
 use muster_schemas::spec::{Hook, JobSpec};
-use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder};
+use muster_schemas::state::{
+    AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder, StopReason,
+};
 use muster_schemas::stop::Disruption;
 use std::sync::Arc;
 
@@ -151,8 +154,103 @@ impl Fleet {
             }
             Event::Resumed { scope, reason: _ } => {
                 self.freezes.retain(|freeze| freeze.scope != *scope);
+                // What was frozen could not get any further meanwhile.
+                for rollout in self
+                    .jobs
+                    .values_mut()
+                    .filter_map(|job| job.rollout.as_mut())
+                {
+                    rollout.progress_at = at;
+                }
             }
             Event::PlanApplied { plan } => self.apply_plan(plan, at),
+
+            Event::RolloutStepped { job, step, .. } => {
+                if let Some(rollout) = self.rollout_mut(job) {
+                    rollout.begin_step(*step, at);
+                }
+            }
+            Event::RolloutSettled {
+                job, keep_until, ..
+            } => {
+                if let Some(rollout) = self.rollout_mut(job) {
+                    rollout.settled_at = Some(at);
+                    rollout.progress(at);
+                    if let Some(until) = keep_until {
+                        rollout.stage = RolloutStage::Keeping { until: *until };
+                    }
+                }
+            }
+            Event::RolloutStalled {
+                job,
+                deadline,
+                stuck,
+                ..
+            } => {
+                if let Some(rollout) = self.rollout_mut(job) {
+                    rollout.stalled = Some(Stall {
+                        at,
+                        deadline: *deadline,
+                        stuck: stuck.clone(),
+                    });
+                }
+            }
+            Event::RolloutAborted { job, reason, .. } => {
+                let by = record.actor.to_string();
+                if let Some(rollout) = self.rollout_mut(job) {
+                    rollout.stalled = None;
+                    rollout.aborted = Some(Abort {
+                        at,
+                        by,
+                        reason: reason.clone(),
+                    });
+                }
+            }
+            Event::RolloutPromoted { job, .. } => {
+                if let Some(rollout) = self.rollout_mut(job) {
+                    rollout.promoted = true;
+                    if matches!(rollout.stage, RolloutStage::Keeping { .. }) {
+                        rollout.stage = RolloutStage::Keeping { until: at };
+                    }
+                }
+            }
+            Event::RolloutRetried { job, .. } => {
+                if let Some(job) = self.jobs.get_mut(job)
+                    && let Some(from) = job.rollout.as_ref().map(|rollout| rollout.from)
+                {
+                    job.rollout = Some(JobRollout::new(from, job.spec(), at));
+                }
+            }
+            Event::RolloutFinished { job, .. } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.rollout = None;
+                }
+            }
+            Event::AnalysisMeasured {
+                job,
+                name,
+                measured,
+                verdict,
+                ..
+            } => {
+                if let Some(rollout) = self.rollout_mut(job) {
+                    let failures = rollout
+                        .metrics
+                        .get(name)
+                        .map_or(0, |metric| metric.failures);
+                    let metric = Metric {
+                        at,
+                        measured: measured.clone(),
+                        verdict: *verdict,
+                        failures: match verdict {
+                            Verdict::Passed => 0,
+                            Verdict::Failed => failures.saturating_add(1),
+                            Verdict::Inconclusive => failures,
+                        },
+                    };
+                    rollout.metrics.insert(name.clone(), metric);
+                }
+            }
 
             Event::DeployRequested { deploy, spec } => {
                 self.deploys.push_back(Deploy {
@@ -211,12 +309,15 @@ impl Fleet {
                 }
             }
             Event::VersionBegan { job, version } => {
-                if let Some(version) = self
-                    .jobs
-                    .get_mut(job)
-                    .and_then(|job| job.versions.get_mut(version))
-                {
+                let Some(job) = self.jobs.get_mut(job) else {
+                    return;
+                };
+                if let Some(version) = job.versions.get_mut(version) {
                     Arc::make_mut(version).begun = true;
+                }
+                // Until now it was not to get any further.
+                if let Some(rollout) = job.rollout.as_mut() {
+                    rollout.progress_at = at;
                 }
             }
             Event::GraceEnded { job } => {
@@ -380,6 +481,10 @@ impl Fleet {
         }
     }
 
+    fn rollout_mut(&mut self, id: &JobId) -> Option<&mut JobRollout> {
+        self.jobs.get_mut(id)?.rollout.as_mut()
+    }
+
     fn deploy_mut(&mut self, id: &DeployId) -> Option<&mut Deploy> {
         self.deploys
             .iter_mut()
@@ -440,6 +545,8 @@ impl Fleet {
         if !attempt.is_news(status) {
             return;
         }
+        let was_pulled = pulled(attempt.status.as_ref());
+        let was_healthy = attempt.first_healthy_at.is_some();
         attempt.accepted_at.get_or_insert(at);
         if matches!(status.phase, Phase::Running | Phase::Ended(_)) && status.started_at.is_some() {
             attempt.running_at.get_or_insert(at);
@@ -462,6 +569,46 @@ impl Fleet {
         // What is as it was created need not be put back any more.
         attempt.put_back.retain(|field| drifts(*field));
         attempt.status = Some(status.clone());
+        let attempt = attempt.clone();
+        let comes_up = !was_healthy && attempt.first_healthy_at.is_some();
+        let pulls_on = pulled(attempt.status.as_ref()) > was_pulled;
+        self.note_for_rollout(&attempt, comes_up, pulls_on, at);
+    }
+
+    /// What news of an attempt mean for the rollout of its job: whether it gets any further, and how often new tasks end.
+    fn note_for_rollout(
+        &mut self,
+        attempt: &Attempt,
+        comes_up: bool,
+        pulls_on: bool,
+        at: Timestamp,
+    ) {
+        let Some(job) = self.jobs.get_mut(&attempt.task.job) else {
+            return;
+        };
+        let is_new = !job.is_outdated(attempt.version);
+        // A task that comes and goes makes no progress by coming again.
+        let for_the_first_time = job
+            .tasks
+            .get(&attempt.task.index)
+            .is_some_and(|task| task.failures == 0);
+        let Some(rollout) = job.rollout.as_mut() else {
+            return;
+        };
+        let makes_way = |reason: &StopReason| matches!(reason, StopReason::Rollout { .. });
+        let stop = attempt.stop.as_ref().map(|(order, _)| &order.reason);
+        let has_made_way = attempt.ended.is_some() && stop.is_some_and(makes_way);
+        if has_made_way || (is_new && (pulls_on || (comes_up && for_the_first_time))) {
+            rollout.progress(at);
+        }
+        if let Some((ended, _)) = &attempt.ended
+            && is_new
+            && rollout.aborted.is_none()
+            && !ended.system_error
+            && stop.is_none_or(|reason| matches!(reason, StopReason::Liveness { .. }))
+        {
+            rollout.restarts = rollout.restarts.saturating_add(1);
+        }
     }
 
     /// Counts a start for the plan that brought the version.
@@ -588,6 +735,8 @@ impl Fleet {
         // What a task ran is shown as long as the task is.
         let past = job.tasks.values().flat_map(|task| &task.past);
         used.extend(past.map(|attempt| attempt.version));
+        // What a rollout goes back to when it is aborted has to be known, whether or not a task runs it.
+        used.extend(job.rollout.as_ref().map(|rollout| rollout.from));
         used.extend(
             self.attempts
                 .values()
@@ -669,6 +818,7 @@ impl Fleet {
                         run: first_run(&target.spec),
                         created_at: at,
                         updated_at: at,
+                        rollout: None,
                         tasks: std::collections::BTreeMap::new(),
                         taken: std::collections::VecDeque::new(),
                         history: std::collections::VecDeque::new(),
@@ -742,6 +892,21 @@ fn first_run(spec: &JobSpec) -> u32 {
     u32::from(spec.batch.is_some() && spec.hook().is_none())
 }
 
+/// Bytes of the image that are there.
+fn pulled(status: Option<&AttemptStatus>) -> u64 {
+    match status.map(|status| &status.phase) {
+        Some(Phase::Pulling { done, .. }) => *done,
+        Some(
+            Phase::Accepted
+            | Phase::Waiting { .. }
+            | Phase::Creating
+            | Phase::Running
+            | Phase::Ended(_),
+        )
+        | None => 0,
+    }
+}
+
 fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
     JobVersion {
         number: 1,
@@ -795,7 +960,15 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
             begun: has_begun || target.spec.depends_on.is_empty(),
         }),
     );
+    let was_pruned = job.pruned;
+    let served = job.serving_version();
     job.version = number;
+    if target.replaces_tasks && target.spec.service.is_some() {
+        let has_tasks = !was_pruned && job.tasks.values().any(|task| !task.is_finished());
+        job.rollout = has_tasks.then(|| JobRollout::new(served, &target.spec, at));
+    } else if was_pruned {
+        job.rollout = None;
+    }
     job.source = target.source.clone();
     job.declared = true;
     job.pruned = false;

@@ -1,6 +1,6 @@
 //! A job as the fleet knows it.
 
-use super::Task;
+use super::{JobRollout, Task};
 use jiff::Timestamp;
 use muster_schemas::drift::DriftField;
 use muster_schemas::ids::{JobId, PlanId};
@@ -40,6 +40,9 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When its version last changed.
     pub updated_at: Timestamp,
+    /// The rollout that is under way, or was aborted; none where all tasks are to run the version that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<JobRollout>,
     /// Its tasks by index.
     pub tasks: BTreeMap<u32, Task>,
     /// The healthy tasks that automation took to be replaced, oldest first, where the job limits the rate of that: at most
@@ -153,20 +156,6 @@ impl Job {
         !self.pruned && !self.current().begun
     }
 
-    /// The version that the next attempt of a task on `version` runs: the current one, once it has begun.
-    pub fn next_version(&self, version: u64) -> u64 {
-        if self.is_waiting() && self.versions.contains_key(&version) {
-            version
-        } else {
-            self.version
-        }
-    }
-
-    /// Whether a task on `version` gives way to the current version.
-    pub fn gives_way(&self, version: u64) -> bool {
-        !self.is_waiting() && self.is_outdated(version)
-    }
-
     /// Whether a task (or attempt) on `version` runs something else than the current version asks for.
     pub fn is_outdated(&self, version: u64) -> bool {
         self.versions
@@ -198,6 +187,12 @@ impl Job {
             self.taken.pop_front();
             kept -= oldest.count;
         }
+    }
+
+    /// Whether two versions make the same containers. One that is not known any more makes others.
+    pub fn same_template(&self, one: u64, other: u64) -> bool {
+        let template = |version: u64| self.versions.get(&version).map(|version| version.template);
+        template(one).is_some() && template(one) == template(other)
     }
 
     /// How many tasks are wanted: none once it is pruned, as many as somebody scaled it to, or as git says.

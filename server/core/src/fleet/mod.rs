@@ -8,12 +8,14 @@ mod attempt;
 mod deploy;
 mod host;
 mod job;
+mod rollout;
 mod task;
 
 pub use attempt::{Asked, Attempt};
 pub use deploy::{DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
+pub use rollout::{Abort, JobRollout, Metric, Movement, Stall};
 pub use task::{PAST_KEPT, Task, TaskPhase};
 
 use jiff::Timestamp;

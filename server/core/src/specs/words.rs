@@ -1,7 +1,7 @@
 //! "Did you mean": which known word a person may have meant.
 
 /// Fields that people look for in another place than they stand, by habit from other systems or by a slip of indentation.
-const PLACES: [(&str, &str); 26] = [
+const PLACES: [(&str, &str); 30] = [
     ("cpu", "resources.cpu"),
     ("cpus", "resources.cpu"),
     ("memory", "resources.memory"),
@@ -20,6 +20,10 @@ const PLACES: [(&str, &str); 26] = [
     ("rollout", "service.rollout"),
     ("maxSurge", "service.rollout.maxSurge"),
     ("maxUnavailable", "service.rollout.maxUnavailable"),
+    ("redBlack", "service.rollout.redBlack"),
+    ("blueGreen", "service.rollout.redBlack"),
+    ("canary", "service.rollout.canary"),
+    ("analysis", "service.rollout.canary.analysis"),
     ("size", "batch.size"),
     ("runtimeLimit", "batch.runtimeLimit"),
     ("user", "security.user"),

@@ -332,6 +332,26 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             None,
         );
     }
+    if let (Some(rollout), Some(trouble)) = (&job.rollout, super::rollout::trouble(job)) {
+        let (code, todo, since) = match (&rollout.aborted, &rollout.stalled) {
+            (Some(abort), _) => (
+                "rollout-aborted",
+                "Push a commit that mends it, or one that goes back; `muster rollout retry` begins it again.",
+                Some(abort.at),
+            ),
+            (None, stall) => (
+                "rollout-stalled",
+                "It goes on when it can; a commit that goes back ends it.",
+                stall.as_ref().map(|stall| stall.at),
+            ),
+        };
+        alert(
+            code,
+            format!("{}: {trouble}. {todo}", job.id),
+            link.clone(),
+            since,
+        );
+    }
     if status == JobStatus::Degraded {
         alert(
             "job-degraded",

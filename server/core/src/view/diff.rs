@@ -18,7 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The kinds of records that say who did what: plans that were applied, and what people did by command. Those of
 /// `stop_ordered` are among them where a person asked; they are many, so they are searched for apart.
-pub const ACTS: [&str; 9] = [
+pub const ACTS: [&str; 13] = [
+    "job_scaled",
+    "rollout_aborted",
+    "rollout_promoted",
+    "rollout_retried",
     "plan_applied",
     "plan_approved",
     "plan_refused",
@@ -75,6 +79,9 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::Frozen { .. }
         | Event::Resumed { .. }
         | Event::JobScaled { .. }
+        | Event::RolloutAborted { .. }
+        | Event::RolloutPromoted { .. }
+        | Event::RolloutRetried { .. }
         | Event::CellTakenDown { .. }
         | Event::HostRemoved { .. }
         | Event::DeployRequested { .. }
@@ -94,6 +101,11 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::PlanHeld { .. }
         | Event::GraceEnded { .. }
         | Event::ResizeEnded { .. }
+        | Event::RolloutStepped { .. }
+        | Event::RolloutSettled { .. }
+        | Event::RolloutStalled { .. }
+        | Event::RolloutFinished { .. }
+        | Event::AnalysisMeasured { .. }
         | Event::PutBackOrdered { .. }
         | Event::HooksBegan { .. }
         | Event::VersionBegan { .. }

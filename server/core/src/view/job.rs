@@ -3,19 +3,16 @@
 use super::filter::JobFilter;
 use super::fleet::{count, no_tasks};
 use super::page::{self, Page};
-use super::task::reason;
 use crate::dependencies::waits_for;
-use crate::describe::reasons::{self, counted, stop_refusal};
+use crate::describe::reasons::{self, counted};
 use crate::describe::short;
 use crate::drift::of_job;
-use crate::fleet::{Attempt, Fleet, Job, Task, TaskPhase};
-use crate::guard::may_stop;
+use crate::fleet::{Attempt, Fleet, Job, JobRollout, Movement, Task, TaskPhase};
 use jiff::Timestamp;
-use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List, RolloutView};
+use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List};
 use muster_schemas::ids::JobId;
 use muster_schemas::spec::{Hook, JobKind, Millis};
-use muster_schemas::state::{FinishReason, Outcome, StopReason, TaskState};
-use muster_schemas::stop::StopRefusal;
+use muster_schemas::state::{FinishReason, Outcome, TaskState};
 use muster_schemas::wait::WaitsFor;
 
 /// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
@@ -50,7 +47,7 @@ pub struct JobTally<'a> {
     pub states: [u64; TaskState::ALL.len()],
     /// Tasks that have not ended for good.
     pub living: u64,
-    /// Running tasks that are healthy.
+    /// Running tasks that are healthy, without those that stand aside.
     pub healthy: u64,
     /// Living tasks that run, or are to run, what the current version asks for.
     pub updated: u64,
@@ -58,6 +55,11 @@ pub struct JobTally<'a> {
     pub settled: u64,
     /// Living tasks that run something else.
     pub outdated: u64,
+    /// Living tasks that are where they are not to stay: on another version than the one that is wanted in the end.
+    pub astray: u64,
+    /// Living tasks that stand beside those that serve: the new set of red/black while it is being started, the old one while
+    /// it is kept.
+    pub aside: u64,
     /// Tasks of the current run that finished well.
     pub succeeded: u64,
     /// Tasks of the current run that finished otherwise.
@@ -90,6 +92,8 @@ impl<'a> JobTally<'a> {
             waits_for: waits_for(fleet, job, now),
             ..Self::default()
         };
+        let movement = job.movement();
+        let promoted = job.rollout.as_ref().is_some_and(JobRollout::is_promoted);
         for task in job.tasks.values() {
             tally.states[fleet.task_state(task) as usize] += 1;
             if let TaskPhase::Finished {
@@ -114,8 +118,18 @@ impl<'a> JobTally<'a> {
             tally.living += 1;
             let attempt = fleet.current_attempt(task);
             let healthy = fleet.is_healthy(task);
-            tally.healthy += u64::from(healthy);
-            if job.is_outdated(task.version) {
+            let is_outdated = job.is_outdated(task.version);
+            let is_stable = job.is_stable(task.version);
+            let aside =
+                movement == Movement::RedBlack && if promoted { is_stable } else { !is_outdated };
+            tally.aside += u64::from(aside);
+            tally.healthy += u64::from(healthy && !aside);
+            tally.astray += u64::from(match movement {
+                Movement::Back => !is_stable,
+                Movement::RedBlack if promoted => is_outdated && !is_stable,
+                Movement::Rolling | Movement::RedBlack | Movement::Canary => is_outdated,
+            });
+            if is_outdated {
                 tally.outdated += 1;
             } else {
                 tally.updated += 1;
@@ -141,7 +155,7 @@ impl<'a> JobTally<'a> {
         tally
     }
 
-    fn in_state(&self, state: TaskState) -> u64 {
+    pub(super) fn in_state(&self, state: TaskState) -> u64 {
         self.states[state as usize]
     }
 
@@ -149,15 +163,20 @@ impl<'a> JobTally<'a> {
         self.living - self.in_state(TaskState::Queued)
     }
 
-    /// How the job is, and why, in a sentence; empty where all is well. That its document is refused, or a change of it kept
-    /// back, is said first: what runs is not what the repository asks for.
+    /// How the job is, and why, in a sentence; empty where all is well. That its document is refused, a change of it kept
+    /// back, or its rollout aborted, is said first: what runs is not what the repository asks for.
     pub fn status(&self, fleet: &Fleet, job: &Job) -> (JobStatus, String) {
         let (status, why) = self.status_of_tasks(fleet, job);
         let waits = (!self.waits_for.is_empty() && !fleet.down).then(|| {
             let waits = reasons::waits_for(&self.waits_for);
             format!("version {} waits for {waits}", job.version)
         });
-        let parts = [not_taken(fleet, job), waits, Some(why)];
+        let parts = [
+            not_taken(fleet, job),
+            super::rollout::trouble(job),
+            waits,
+            Some(why),
+        ];
         let said: Vec<String> = parts
             .into_iter()
             .flatten()
@@ -247,8 +266,8 @@ impl<'a> JobTally<'a> {
         if is_batch {
             return self.batch_at_work(desired);
         }
-        if self.outdated == 0 && self.healthy >= desired && self.living == desired {
-            return (JobStatus::Running, String::new());
+        if self.astray == 0 && self.healthy >= desired && self.living - self.aside == desired {
+            return (JobStatus::Running, super::rollout::kept(job));
         }
         let stand = self.stand(desired);
         match self.first_ailing {
@@ -375,7 +394,7 @@ pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
         job: view(fleet, job, &tally, now),
         spec: serde_json::to_value(job.spec())
             .expect("a spec was read from a document with text keys, so it is always JSON"),
-        rollout: rollout(fleet, job, &tally, now),
+        rollout: super::rollout::rollout(fleet, job, &tally, now),
         disruption_budget: super::disruption::budget_view(fleet, job, now),
         history: job
             .history
@@ -391,77 +410,4 @@ pub fn job_detail(fleet: &Fleet, job: &Job, now: Timestamp) -> JobDetail {
             })
             .collect(),
     }
-}
-
-/// How the rollout stands; there is one while a service that is wanted has tasks of an older version.
-fn rollout(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Option<RolloutView> {
-    if tally.outdated == 0 || job.pruned || job.spec().service.is_none() {
-        return None;
-    }
-    Some(RolloutView {
-        to_version: job.version,
-        updated: tally.updated,
-        settled: tally.settled,
-        outdated: tally.outdated,
-        waiting_for: waiting_for(fleet, job, tally, now),
-    })
-}
-
-fn waiting_for(fleet: &Fleet, job: &Job, tally: &JobTally<'_>, now: Timestamp) -> String {
-    if fleet.down {
-        return "the cell to be started again".to_owned();
-    }
-    if !tally.waits_for.is_empty() {
-        return reasons::waits_for(&tally.waits_for);
-    }
-    let new_tasks = || {
-        job.tasks
-            .values()
-            .filter(|task| !task.is_finished() && !job.is_outdated(task.version))
-    };
-    // A new task that cannot come up holds the rollout; of several, one that needs a person comes first.
-    let stuck = new_tasks()
-        .find(|task| fleet.in_crash_loop(task, now))
-        .or_else(|| new_tasks().find(|task| task.is_queued() && task.blocked.is_some()))
-        .or_else(|| new_tasks().find(|task| !fleet.is_healthy(task)));
-    if let Some(task) = stuck {
-        let what = if fleet.in_crash_loop(task, now) {
-            "to leave its crash loop"
-        } else if task.is_queued() {
-            "to be placed"
-        } else {
-            "to be healthy"
-        };
-        return format!("{} {what}: {}", task.id, reason(fleet, task, now));
-    }
-    if tally.settled < tally.updated {
-        let settle = job
-            .spec()
-            .service
-            .as_ref()
-            .map_or(Millis(0), |service| service.rollout.min_healthy_time);
-        let waits = counted(tally.updated - tally.settled, "new task", "new tasks");
-        return format!("{waits} to have been healthy for {settle}");
-    }
-    let stopping = tally.in_state(TaskState::Stopping);
-    if stopping > 0 {
-        return format!("{} to stop", counted(stopping, "task", "tasks"));
-    }
-    if let Some(refusal) = rollout_refusal(fleet, job, now) {
-        return stop_refusal(&refusal, now);
-    }
-    "its next step, which comes at once".to_owned()
-}
-
-/// Why the next task of an older version is not stopped now, if one waits for that.
-fn rollout_refusal(fleet: &Fleet, job: &Job, now: Timestamp) -> Option<StopRefusal> {
-    let reason = StopReason::Rollout {
-        to_version: job.version,
-    };
-    let next = job
-        .tasks
-        .values()
-        .filter(|task| job.is_outdated(task.version))
-        .find_map(|task| fleet.current_attempt(task))?;
-    may_stop(fleet, job, next, &reason, now).err()
 }

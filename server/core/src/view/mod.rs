@@ -16,6 +16,7 @@ mod host;
 mod job;
 mod page;
 mod plan;
+mod rollout;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -32,4 +33,5 @@ pub use host::{host_view, hosts};
 pub use job::{JobTally, job_detail, job_view, jobs};
 pub use page::Page;
 pub use plan::{plan_view, plan_view_of, plans, status as plan_status};
+pub use rollout::trouble as rollout_trouble;
 pub use task::{attempt_view, task_detail, task_view, tasks};

@@ -2,10 +2,10 @@
 
 use super::World;
 use jiff::{SignedDuration, Timestamp};
-use muster_core::fleet::{Attempt, Fleet, Job};
+use muster_core::fleet::{Attempt, Fleet, Job, Task};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
-use muster_schemas::spec::{DisruptionRate, Limits};
+use muster_schemas::spec::{DisruptionRate, Limits, Strategy};
 use muster_schemas::state::{StopReason, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +67,11 @@ impl Laws {
                 self.finished.retain(|(task, _)| task.job != *job);
             }
             self.disruptions.look(&self.fleet, record);
+            if let Event::StopOrdered { order } = &record.event
+                && matches!(order.reason, StopReason::Rollout { .. })
+            {
+                enough_are_left(&self.fleet, order.attempt);
+            }
             self.fleet.apply(record);
         }
         self.records = world.journal.len();
@@ -85,6 +90,27 @@ impl Laws {
         let read: Fleet = serde_json::from_slice(&saved).expect("a snapshot reads back");
         assert_eq!(read, world.fleet, "a snapshot is the fleet");
     }
+}
+
+/// A rollout takes no healthy task away where that would leave fewer healthy ones than it keeps.
+fn enough_are_left(fleet: &Fleet, attempt: AttemptId) {
+    let task = &fleet.attempts[&attempt].task;
+    let job = &fleet.jobs[&task.job];
+    let Some(service) = &job.spec().service else {
+        return;
+    };
+    let may_lack = match service.rollout.strategy() {
+        Strategy::RedBlack(_) => 0,
+        Strategy::Rolling | Strategy::Canary(_) => service.rollout.max_unavailable,
+    };
+    let floor = job.desired().saturating_sub(may_lack) as usize;
+    let is_healthy = |task: &&Task| fleet.is_healthy(task);
+    let healthy = job.tasks.values().filter(is_healthy).count();
+    let was_healthy = fleet.task(task).as_ref().is_some_and(is_healthy);
+    assert!(
+        !was_healthy || healthy > floor,
+        "a rollout takes {task} away, which leaves {healthy} - 1 healthy of {floor}"
+    );
 }
 
 /// The attempts that may have a container fit their hosts and keep to their jobs' hard constraints.

@@ -16,8 +16,8 @@ use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, TaskId};
 use muster_schemas::plan::{Diagnostic, DocumentRef, Revision};
 use muster_schemas::spec::{
-    Batch, Bytes, Capacity, CpuMillis, ImmediateRetry, JobSpec, Mbps, Millis, PolicySpec,
-    RetryPolicy, Rollout, Service, Spec,
+    Analysis, Batch, Bytes, Canary, CanaryStep, Capacity, CpuMillis, ImmediateRetry, JobSpec, Mbps,
+    Millis, PolicySpec, RedBlack, RetryPolicy, Rollout, Service, Spec,
 };
 use muster_schemas::state::{
     Actor, AttemptStatus, Ended, HostFacts, HostResources, Outcome, Phase, TaskState,
@@ -76,6 +76,7 @@ pub fn service(name: &str, desired: u32) -> JobSpec {
                 max_surge: 1,
                 max_unavailable: 0,
                 min_healthy_time: Millis::secs(5),
+                ..Rollout::default()
             },
         }),
         batch: None,
@@ -119,11 +120,37 @@ pub fn random_job(name: &str, size: u32, image: u32, surge: u32, unavailable: u3
         if let Some(service) = &mut spec.service {
             service.rollout.max_surge = surge;
             service.rollout.max_unavailable = if surge == 0 { 1 } else { unavailable };
+            // By name, so that a job keeps to its way: `api` is red/black, `shop` a canary, the others roll.
+            service.rollout.red_black = (name == "api").then(|| RedBlack {
+                keep_old: Millis::secs(10),
+            });
+            service.rollout.canary = (name == "shop").then(some_canary);
         }
         spec
     };
     spec.image = format!("registry.example.com/app:{image}");
     spec
+}
+
+fn some_canary() -> Canary {
+    let pause = Millis::secs(3);
+    let one = CanaryStep {
+        tasks: Some(1),
+        percent: None,
+        pause,
+    };
+    let half = CanaryStep {
+        tasks: None,
+        percent: Some(50),
+        pause,
+    };
+    Canary {
+        steps: vec![one, half],
+        analysis: Analysis {
+            interval: Millis::secs(5),
+            ..Analysis::default()
+        },
+    }
 }
 
 fn job(name: &str) -> JobSpec {

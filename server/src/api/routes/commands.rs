@@ -380,7 +380,7 @@ pub(super) fn sentence(reason: &str) -> Result<String, Failure> {
     Ok(reason.to_owned())
 }
 
-async fn give(
+pub(super) async fn give(
     state: ApiState,
     caller: Caller,
     headers: &HeaderMap,

@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod jobs;
 pub mod past;
 pub mod plans;
+pub mod rollouts;
 pub mod session;
 pub mod tasks;
 

@@ -7,6 +7,7 @@ use crate::cli::table::Tone;
 use crate::cli::time::{age, with_age};
 use jiff::Timestamp;
 use muster_schemas::api::{DisruptionBudgetView, EventView, JobDetail, TaskView};
+use muster_schemas::rollout::Verdict;
 
 pub(super) fn sheet(
     detail: &JobDetail,
@@ -76,6 +77,36 @@ pub(super) fn sheet(
             ),
             Tone::Busy,
         );
+        if let Some(step) = &rollout.step {
+            sheet.line(
+                &format!(
+                    "{}: step {} of {}, {} on the new version",
+                    rollout.strategy,
+                    step.step.min(step.of),
+                    step.of,
+                    step.tasks
+                ),
+                Tone::Plain,
+            );
+        }
+        if !rollout.reason.is_empty() {
+            sheet.line(&rollout.reason, Tone::Bad);
+        }
+        for measurement in &rollout.measurements {
+            let tone = match measurement.verdict {
+                Verdict::Passed => Tone::Plain,
+                Verdict::Failed => Tone::Bad,
+                Verdict::Inconclusive => Tone::Busy,
+            };
+            let line = format!(
+                "{} {} ({} ago): {}",
+                measurement.name,
+                measurement.verdict.word(),
+                age(now, measurement.at),
+                measurement.message
+            );
+            sheet.line(&line, tone);
+        }
         if !rollout.waiting_for.is_empty() {
             sheet.line(&format!("waits for: {}", rollout.waiting_for), Tone::Plain);
         }

@@ -246,6 +246,14 @@ impl Listener for Tell {
             | Event::Resumed { .. }
             | Event::GraceEnded { .. }
             | Event::HooksBegan { .. }
+            | Event::RolloutStepped { .. }
+            | Event::RolloutSettled { .. }
+            | Event::RolloutStalled { .. }
+            | Event::RolloutAborted { .. }
+            | Event::RolloutPromoted { .. }
+            | Event::RolloutRetried { .. }
+            | Event::RolloutFinished { .. }
+            | Event::AnalysisMeasured { .. }
             | Event::JobScaled { .. }
             | Event::ResizeEnded { .. }
             | Event::PutBackOrdered { .. }

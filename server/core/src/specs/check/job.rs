@@ -1,5 +1,6 @@
 //! The rules of a job.
 
+use super::rollout::rollout;
 use super::{Checks, disruption, host, is_label_text, probe};
 use crate::specs::image;
 use crate::specs::report::{Code, quoted};
@@ -53,9 +54,6 @@ const MAX_RUNTIME_LIMIT: Millis = Millis::secs(10 * 86_400);
 /// A delay beyond a day is no retry.
 const MAX_RETRY_DELAY: Millis = Millis::secs(86_400);
 const MAX_RETRIES: u32 = 10_000;
-
-/// A rollout that waits longer for each task would not end.
-const MAX_MIN_HEALTHY_TIME: Millis = Millis::secs(86_400);
 
 /// Checks everything about a job.
 pub(in crate::specs) fn job(job: &JobSpec, checks: &mut Checks<'_>) {
@@ -407,33 +405,7 @@ fn service(service: &Service, checks: &mut Checks<'_>) {
             checks.refuse(&at("desired"), Code::Contradiction, message, help);
         }
     }
-    let rollout = &service.rollout;
-    let at = |field| ["service", "rollout", field];
-    checks.within(&at("maxSurge"), rollout.max_surge, 0, Capacity::LIMIT);
-    checks.within(
-        &at("maxUnavailable"),
-        rollout.max_unavailable,
-        0,
-        Capacity::LIMIT,
-    );
-    checks.within(
-        &at("minHealthyTime"),
-        rollout.min_healthy_time,
-        Millis(0),
-        MAX_MIN_HEALTHY_TIME,
-    );
-    if rollout.max_surge == 0
-        && rollout.max_unavailable == 0
-        && checks.sound(&at("maxSurge"))
-        && checks.sound(&at("maxUnavailable"))
-    {
-        checks.refuse(
-            &at("maxSurge"),
-            Code::Contradiction,
-            "with `maxSurge: 0` and `maxUnavailable: 0` no task could ever be replaced",
-            "let one of them be at least 1",
-        );
-    }
+    rollout(&service.rollout, checks);
     retry("service", &service.retry, checks);
 }
 

@@ -7,6 +7,7 @@ mod host;
 mod job;
 mod policy;
 mod probe;
+mod rollout;
 
 pub(super) use job::job;
 pub(super) use policy::policy;
