@@ -443,7 +443,7 @@ fn script() -> World {
     if let Some(batch) = &mut migrate.batch {
         batch.hook = Some(Hook::BeforeSync);
     }
-    let more = vec![fewer, own, service("extra", 1), migrate];
+    let more = vec![fewer.clone(), own, service("extra", 1), migrate];
     world.commit(jobs(more), policy(true));
     world.pass(2);
     world.exit("migrate.0", 1);

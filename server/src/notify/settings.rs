@@ -43,6 +43,10 @@ pub struct EventTarget {
 
 /// How an event is put for a target.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an operator writes a handful of targets, so the size is paid a few times"
+)]
 pub enum Format {
     /// As the API's watch shows it, or by a template.
     Webhook {
