@@ -38,6 +38,11 @@ pub struct DisruptionBudget {
 }
 
 impl DisruptionBudget {
+    /// Whether it says when tasks may be taken, or how many in a time: then it sets the pace of a rollout.
+    pub fn sets_pace(&self) -> bool {
+        !self.windows.is_empty() || !self.rate.is_unlimited()
+    }
+
     /// Of so many tasks that are wanted, so many have to stay healthy.
     pub fn floor(&self, wanted: u32) -> u32 {
         if let Some(percent) = self.availability_percentage_limit {

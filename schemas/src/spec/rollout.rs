@@ -22,7 +22,7 @@ pub struct Rollout {
     pub min_healthy_time: Millis,
     /// A rollout in which for so long no task has become healthy and none has given way is stalled: it is shown, and a deploy
     /// that waits for it has failed. It goes on when it can. A canary is aborted instead. Pauses, freezes and `minHealthyTime` do
-    /// not count. From 10 seconds to a day.
+    /// not count, and a job whose disruption budget has windows or a rate has no deadline. From 10 seconds to a day.
     #[serde(
         default = "Rollout::default_progress_deadline",
         skip_serializing_if = "Rollout::is_default_progress_deadline"

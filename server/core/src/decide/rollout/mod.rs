@@ -23,7 +23,7 @@ use muster_schemas::event::Event;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::FreezeScope;
 use muster_schemas::rollout::{AbortReason, RolloutStage, RolloutWord, Stuck};
-use muster_schemas::spec::Rollout;
+use muster_schemas::spec::{DisruptionBudget, Rollout};
 pub use rolling::ServiceView;
 use shift::Goal;
 use std::borrow::Cow;
@@ -113,6 +113,11 @@ fn deadline(fleet: &Fleet, job: &Job, rollout: &JobRollout) -> Option<Timestamp>
         Movement::Rolling => false,
     };
     if waits || job.is_waiting() || rollout.stalled.is_some() || job.tombstone.is_some() {
+        return None;
+    }
+    // A rollout that waits for the job's own windows, or for its own rate, is not stuck.
+    let budget = job.spec().disruption_budget.as_ref();
+    if budget.is_some_and(DisruptionBudget::sets_pace) {
         return None;
     }
     // Nothing could get any further while the control plane was away, or while the job was frozen.
