@@ -67,8 +67,8 @@ fn every_example_of_the_reference_holds() {
                 .into(),
         })
         .collect();
-    assert_eq!(files.len(), 5);
-    assert_all_hold(&files, 6);
+    assert_eq!(files.len(), 7);
+    assert_all_hold(&files, 8);
 }
 
 #[test]
