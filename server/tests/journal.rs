@@ -308,29 +308,28 @@ async fn a_cut_write_ahead_log_is_noticed() {
     let opened = home.open().await.unwrap();
     opened.journal.append(&[created(4)]).await.unwrap();
     opened.journal.append(&[created(5)]).await.unwrap();
-    // A copy of the files of a running control plane, as after a crash: closing would empty the log.
-    let crashed = Home::new();
-    for name in ["journal.db", "journal.db-wal", "journal.db.head"] {
-        std::fs::copy(
-            home.directory.path().join(name),
-            crashed.directory.path().join(name),
-        )
-        .unwrap();
-    }
-    let log = crashed.directory.path().join("journal.db-wal");
-    let bytes = std::fs::read(&log).unwrap();
+    // Copies of the files of a running control plane, as after a crash: closing would empty the log. Each is a machine of its
+    // own, since what has looked at one may still be letting go of its files.
+    let log = std::fs::read(home.directory.path().join("journal.db-wal")).unwrap();
     for cut in [
-        bytes[..bytes.len() - 10].to_vec(),
+        log[..log.len() - 10].to_vec(),
         {
-            let mut flipped = bytes.clone();
+            let mut flipped = log.clone();
             let last = flipped.len() - 2_000;
             flipped[last] ^= 4;
             flipped
         },
         Vec::new(),
     ] {
-        std::fs::write(&log, &cut).unwrap();
-        let _ = std::fs::remove_file(crashed.directory.path().join("journal.db-shm"));
+        let crashed = Home::new();
+        for name in ["journal.db", "journal.db.head"] {
+            std::fs::copy(
+                home.directory.path().join(name),
+                crashed.directory.path().join(name),
+            )
+            .unwrap();
+        }
+        std::fs::write(crashed.directory.path().join("journal.db-wal"), &cut).unwrap();
         let (error, words) = refusal(&crashed).await;
         assert!(
             matches!(error, JournalError::OldCopy { seen: 5, .. }),
