@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh [ROUNDS]: the core's decisions by `cargo bench`, then push to running
+# bench.sh [ROUNDS]: the core's decisions by `cargo bench`, a large repository to a plan, then push to running
 # against a private stack, through git and the public API alone.
 . "$(dirname "$0")/need.sh"
 . "$(dirname "$0")/stack.sh"
@@ -10,4 +10,5 @@ cd "$root"
 "$root/scripts/images.sh"
 "$root/scripts/build.sh"
 if compgen -G 'server/core/benches/*.rs' >/dev/null; then cargo bench -p muster-core --benches; fi
+cargo run --release -q -p muster --example repository_figures
 "$root/scripts/bench-push.sh" "$@"
