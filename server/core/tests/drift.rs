@@ -13,7 +13,7 @@ use muster_schemas::drift::{DriftCause, DriftField, FieldDrift, Healing, ResizeE
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::{IgnoredFields, JobSpec, PolicySpec};
+use muster_schemas::spec::{IgnoredFields, JobSpec, PolicySpec, RedBlack};
 use muster_schemas::state::{Actor, AttemptStatus, StopOrder, StopReason};
 use muster_schemas::wire::{Assignments, PutBack};
 
@@ -598,6 +598,26 @@ fn what_git_asks_for_in_vain_is_drift_with_its_cause() {
     assert_eq!(causes(&world), one("web", "document", "document_refused"));
     world.commit(vec![service("web", 8)], None);
     assert_eq!(causes(&world), one("api", "document", "undeclared"));
+}
+
+/// Red/black sets no `maxSurge`: another task stands in all the same for the one that cannot be put back.
+#[test]
+fn what_was_changed_of_a_red_black_service_is_replaced_before_it_goes() {
+    let mut spec = service("web", 2);
+    let rollout = &mut spec.service.as_mut().expect("a service").rollout;
+    rollout.red_black = Some(RedBlack::default());
+    (rollout.max_surge, rollout.max_unavailable) = (0, 0);
+    let mut world = World::new(2);
+    world.commit(vec![spec], Some(policy(true, &[])));
+    world.pass(ENOUGH);
+    let changed = change(&mut world, "web.0", Some("it uses more"));
+    for _ in 0..2 * ENOUGH {
+        world.pass(1);
+        assert!(world.healthy("web") >= 2);
+    }
+    assert!(!world.running.contains_key(&changed), "it was replaced");
+    assert_eq!(drift(&world.fleet, world.now), vec![]);
+    assert_eq!(world.living("web").len(), 2);
 }
 
 #[test]

@@ -336,6 +336,40 @@ fn going_back_in_the_middle_of_two_rollouts_takes_nothing_away() {
     assert_eq!(world.living("web").len(), 2);
 }
 
+/// What `maxUnavailable` says does not matter with red/black, also not on the way back: one of the old tasks is stopped by name
+/// in that moment, and the new one beside it serves until it is up again.
+#[test]
+fn red_black_takes_nothing_away_on_the_way_back_whatever_may_be_unavailable() {
+    let spec = |image| {
+        let mut spec = red_black(image, 1, 60);
+        let service = spec.service.as_mut().expect("a service");
+        (service.rollout.max_surge, service.rollout.max_unavailable) = (0, 1);
+        spec
+    };
+    for is_aborted in [false, true] {
+        let mut world = World::new(2);
+        world.commit(vec![spec(V1)], None);
+        world.pass(10);
+        world.commit(vec![spec(V2)], None);
+        world.pass(2);
+        assert_eq!((healthy_on(&world, V1), healthy_on(&world, V2)), (1, 1));
+        world
+            .command(Command::StopTask {
+                task: "web.0".parse().expect("a task id"),
+                reason: "it looks stuck".to_owned(),
+            })
+            .expect("it runs");
+        if is_aborted {
+            tell(&mut world, RolloutWord::Abort).expect("it can be aborted");
+        } else {
+            world.commit(vec![spec(V1)], None);
+        }
+        assert_eq!(healthy_on(&world, V2), 1, "aborted: {is_aborted}");
+        pass_with_at_least(&mut world, 30, 1);
+        assert_eq!((healthy_on(&world, V1), healthy_on(&world, V2)), (1, 0));
+    }
+}
+
 /// The one before was not through its steps: both its tasks and those that it was to replace are there.
 #[test]
 fn a_canary_that_supersedes_another_comes_to_its_end() {

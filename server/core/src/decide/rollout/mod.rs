@@ -53,10 +53,20 @@ pub(super) fn follow_service(draft: &mut Draft<'_>, id: &JobId) {
 
 /// How the job's rollouts go; the defaults for what is no service.
 fn rollout_spec(job: &Job) -> Cow<'_, Rollout> {
-    match &job.spec().service {
-        Some(service) => Cow::Borrowed(&service.rollout),
-        None => Cow::Owned(Rollout::default()),
+    let Some(service) = &job.spec().service else {
+        return Cow::Owned(Rollout::default());
+    };
+    let rollout = &service.rollout;
+    if rollout.red_black.is_none() {
+        return Cow::Borrowed(rollout);
     }
+    // Where its tasks give way in their places, on the way back or because somebody changed them, red/black takes none away
+    // before another one stands in for it, just as on the way forward.
+    Cow::Owned(Rollout {
+        max_surge: rollout.max_surge.max(1),
+        max_unavailable: 0,
+        ..rollout.clone()
+    })
 }
 
 /// Says that a rollout is finished, or that it gets no further.

@@ -22,12 +22,7 @@ pub(super) fn follow(draft: &mut Draft<'_>, id: &JobId) {
         return;
     };
     let desired = job.desired();
-    let rollout = job
-        .spec()
-        .service
-        .as_ref()
-        .map(|service| service.rollout.clone())
-        .unwrap_or_default();
+    let rollout = super::rollout_spec(job).into_owned();
     let max_surge = rollout.max_surge;
     let view = ServiceView::of(draft.fleet, job, rollout, draft.now);
 
