@@ -8,7 +8,7 @@ use muster_core::view::{DeployFilter, Page, deploy_view, deploys};
 use muster_schemas::api::DeployView;
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::ids::{CommitId, DeployId, JobId};
-use muster_schemas::spec::{Batch, JobSpec};
+use muster_schemas::spec::{Batch, JobSpec, Millis, PolicySpec};
 use std::collections::BTreeMap;
 
 fn asks(world: &World, job: &str) -> DeploySpec {
@@ -249,6 +249,53 @@ fn a_batch_job_is_run_and_waited_for() {
         world.pass(2);
         let ended = view(&world, "d");
         assert_eq!(ended.status, status, "{}", ended.progress);
+    }
+}
+
+/// A job that has to go asks for no task, so none is missing; yet nothing of what was asked for runs.
+#[test]
+fn a_deploy_of_a_job_whose_document_is_removed_fails() {
+    let again = |run: &str| {
+        let mut spec = batch("work", 2, 0);
+        if let Some(batch) = &mut spec.batch {
+            batch.run = Some(run.to_owned());
+        }
+        spec
+    };
+    let prune = PolicySpec {
+        prune: true,
+        prune_grace: Millis(0),
+        ..PolicySpec::named("default")
+    };
+    let mut world = World::new(2);
+    let jobs = |image: u32, run: &str| {
+        let image = format!("registry.example.com/app:{image}");
+        let web = with_image(service("web", 2), &image);
+        vec![web, again(run), service("other", 1)]
+    };
+    world.commit(jobs(1, "first"), Some(prune.clone()));
+    world.pass(12);
+    let spec = image(&world, 2);
+    deploy(&mut world, "of-web", spec).unwrap();
+    let spec = DeploySpec {
+        run: Some("second".to_owned()),
+        ..asks(&world, "work")
+    };
+    deploy(&mut world, "of-work", spec).unwrap();
+    for id in ["of-web", "of-work"] {
+        let (deploy, commit) = (DeployId::from(id), CommitId("1".repeat(40)));
+        let input = Input::DeployCommitted { deploy, commit };
+        world.give(input).unwrap();
+    }
+    world.commit(jobs(2, "second"), Some(prune.clone()));
+    world.pass(1);
+    world.commit(vec![service("other", 1)], Some(prune));
+    world.pass(30);
+    for id in ["of-web", "of-work"] {
+        let ended = view(&world, id);
+        assert_eq!(ended.status, DeployStatus::Failed, "{}", ended.progress);
+        let why = "the job's document was removed, and its tasks are stopped";
+        assert_eq!(ended.progress, why);
     }
 }
 

@@ -145,6 +145,11 @@ pub fn standing(fleet: &Fleet, deploy: &Deploy, now: Timestamp) -> Standing {
     let Some(job) = fleet.jobs.get(&deploy.spec.job) else {
         return Ended(DeployStatus::Failed, "the job is gone".to_owned());
     };
+    // It asks for no task any more: that none is missing would be no success.
+    if job.pruned {
+        let message = "the job's document was removed, and its tasks are stopped".to_owned();
+        return Ended(DeployStatus::Failed, message);
+    }
     let asked_for = asks_for(job.spec(), &deploy.spec);
     let plan = fleet
         .plans
