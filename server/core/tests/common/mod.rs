@@ -268,6 +268,18 @@ impl World {
         diagnostics: Vec<Diagnostic>,
     ) {
         self.commits += 1;
+        let input = self.reading(self.commits, specs, policy, diagnostics);
+        self.read(input);
+    }
+
+    /// What the control plane reads of the commit of this number.
+    pub fn reading(
+        &self,
+        number: u32,
+        specs: Vec<JobSpec>,
+        policy: Option<PolicySpec>,
+        diagnostics: Vec<Diagnostic>,
+    ) -> PlanInput {
         let mut documents = Documents {
             diagnostics,
             ..Documents::default()
@@ -286,9 +298,9 @@ impl World {
             });
         }
         let revision = Revision {
-            commit: CommitId(format!("{:040x}", self.commits)),
+            commit: CommitId(format!("{number:040x}")),
             author: "Ann <ann@example.com>".to_owned(),
-            subject: format!("commit {}", self.commits),
+            subject: format!("commit {number}"),
             committed_at: self.now,
         };
         let images = images_to_resolve(&self.fleet, &documents)
@@ -304,13 +316,17 @@ impl World {
                 (image, Ok(digest))
             })
             .collect();
-        let input = PlanInput {
+        PlanInput {
             revision,
             documents,
             images,
             removed_by: Default::default(),
             signed: Default::default(),
-        };
+        }
+    }
+
+    /// A revision is read.
+    pub fn read(&mut self, input: PlanInput) {
         self.last_input = Some(input.clone());
         self.give(Input::Revision(Box::new(input)))
             .expect("a revision is always taken");
