@@ -125,10 +125,11 @@ fn some_job() -> impl Strategy<Value = JobSpec> {
         0..2u32,
         budget,
         any::<bool>(),
+        prop::option::weighted(0.2, select(&["api", "shop", "web"][..])),
         keep_old,
     )
         .prop_map(
-            |(name, size, image, surge, unavailable, budget, waits, keep_old)| {
+            |(name, size, image, surge, unavailable, budget, waits, goes_like, keep_old)| {
                 let mut spec = random_job(name, size, image, surge, unavailable);
                 // Two whole sets of every service fit beside each other.
                 spec.resources.cpu.0 = 500;
@@ -138,6 +139,14 @@ fn some_job() -> impl Strategy<Value = JobSpec> {
                 }
                 if waits && name == "shop" {
                     spec.depends_on = vec!["web".into()];
+                }
+                // Now and then a job goes another way than it is used to.
+                let other =
+                    goes_like.map(|other| random_job(other, size, image, surge, unavailable));
+                if let (Some(service), Some(other)) =
+                    (&mut spec.service, other.and_then(|other| other.service))
+                {
+                    service.rollout = other.rollout;
                 }
                 if let Some(service) = &mut spec.service
                     && let Some(red_black) = &mut service.rollout.red_black
