@@ -15,6 +15,9 @@ use muster_schemas::spec::{JobSpec, Millis, PolicySpec};
 use proptest_state_machine::StateMachineTest;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// After so many seconds the tasks of new services have proved themselves.
+const SETTLED: u32 = 10;
+
 /// The real thing, and who watches it.
 pub struct Cell {
     pub world: World,
@@ -30,13 +33,17 @@ impl StateMachineTest for Cell {
     type Reference = Said;
 
     fn init_test(said: &Said) -> Self {
-        Self {
+        let mut cell = Self {
             world: World::new(said.hosts),
             repository: Repository::default(),
             laws: Laws::default(),
             ledger: Ledger::default(),
             of_nothing: BTreeSet::new(),
-        }
+        };
+        cell.push(|commit| said.first.iter().for_each(|written| commit.write(written)));
+        cell.world.pass(SETTLED);
+        cell.look();
+        cell
     }
 
     fn apply(mut cell: Self, _: &Said, step: Step) -> Self {
@@ -108,6 +115,7 @@ impl StateMachineTest for Cell {
         // The policy that prunes holds from the next commit on.
         cell.push(|commit| drop(commit.jobs.insert("last".to_owned(), service("last", 2))));
         cell.approve("ann");
+        cell.look();
         for job in cell.ledger.rollouts.aborted() {
             cell.tell(&job, RolloutWord::Retry).expect("it was aborted");
         }

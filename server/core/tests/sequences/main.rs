@@ -31,5 +31,5 @@ prop_state_machine! {
     #![proptest_config(settings(CASES, "tests/sequences.regressions"))]
 
     #[test]
-    fn no_sequence_of_commits_words_and_faults_breaks_a_promise(sequential 1..30 => Cell);
+    fn no_sequence_of_commits_words_and_faults_breaks_a_promise(sequential 1..40 => Cell);
 }

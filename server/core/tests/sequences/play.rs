@@ -3,7 +3,7 @@
 use crate::cell::Cell;
 use crate::common::laws::pick_running;
 use crate::repository::Commit;
-use crate::steps::{PolicyWords, Step, Told, Wish, Written};
+use crate::steps::{PolicyWords, Step, Told, Wish};
 use jiff::SignedDuration;
 use muster_core::decide::{Answer, Command, Input, Refusal};
 use muster_core::fleet::{Deploy, Fleet};
@@ -26,11 +26,9 @@ impl Cell {
         let world = &mut self.world;
         let reason = || "we look at it".to_owned();
         match step {
-            Step::Write(Written(spec), signed) => {
-                self.repository.push(*signed, |commit| {
-                    commit.broken.remove(spec.name.as_str());
-                    commit.jobs.insert(spec.name.to_string(), (**spec).clone());
-                });
+            Step::Write(written, signed) => {
+                self.repository
+                    .push(*signed, |commit| commit.write(written));
                 self.read();
             }
             Step::Remove(names) => {
@@ -72,8 +70,17 @@ impl Cell {
                     self.cancel(which.get(&deploys));
                 }
             }
-            // There may be no rollout, or one that cannot be told that.
-            Step::Tell(job, word) => drop(self.tell(&JobId::from(*job), *word)),
+            Step::Tell(which, word) => {
+                let jobs = world.fleet.jobs.values();
+                let moving: Vec<JobId> = jobs
+                    .filter(|job| job.rollout.is_some())
+                    .map(|job| job.id.clone())
+                    .collect();
+                if !moving.is_empty() {
+                    // Not every rollout can be told everything.
+                    let _ = self.tell(which.get(&moving), *word);
+                }
+            }
             Step::Approve(who) => self.approve(who),
             Step::ApproveAny(which) => {
                 let plans: Vec<PlanId> = world

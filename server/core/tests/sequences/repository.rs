@@ -1,5 +1,6 @@
 //! What git says, commit by commit, whoever wrote it: people, or the control plane for a deploy, a cancel or a rollback.
 
+use crate::steps::Written;
 use muster_schemas::deploy::DeploySpec;
 use muster_schemas::ids::{CommitId, DeployId, JobId};
 use muster_schemas::plan::Diagnostic;
@@ -20,6 +21,12 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// A document is written, or written anew.
+    pub fn write(&mut self, Written(spec): &Written) {
+        self.broken.remove(spec.name.as_str());
+        self.jobs.insert(spec.name.to_string(), (**spec).clone());
+    }
+
     /// The documents that hold, and what is wrong with the others: what depends on a job that is not there is refused, as the
     /// reader of the documents would.
     pub fn read(&self) -> (Vec<JobSpec>, Vec<Diagnostic>) {

@@ -1,7 +1,8 @@
 //! What people have said beside git.
 
-use crate::steps::{Step, some_step};
+use crate::steps::{Step, Written, some_job, some_step};
 use muster_schemas::plan::FreezeScope;
+use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
@@ -9,9 +10,11 @@ use proptest_state_machine::ReferenceStateMachine;
 use std::collections::BTreeSet;
 
 /// The cell that they say it of, and what they want frozen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Said {
     pub hosts: u32,
+    /// The documents that it begins with.
+    pub first: Vec<Written>,
     pub frozen: BTreeSet<FreezeScope>,
 }
 
@@ -20,9 +23,11 @@ impl ReferenceStateMachine for Said {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        (3..5u32)
-            .prop_map(|hosts| Self {
+        let written = some_job().prop_map(|spec| Written(Box::new(spec)));
+        (3..5u32, vec(written, 0..4))
+            .prop_map(|(hosts, first)| Self {
                 hosts,
+                first,
                 frozen: BTreeSet::new(),
             })
             .boxed()

@@ -30,8 +30,8 @@ pub enum Step {
     CommitDeploys(Told),
     /// A pipeline takes any deploy back that there ever was.
     CancelDeploy(Index),
-    /// Somebody has a job's rollout go on, go back, or begin again.
-    Tell(&'static str, RolloutWord),
+    /// Somebody has one of the rollouts that there are go on, go back, or begin again.
+    Tell(Index, RolloutWord),
     /// Somebody approves the plan that is held, if one is.
     Approve(&'static str),
     /// Somebody approves any plan that there ever was: no harm may come of it.
@@ -114,7 +114,8 @@ impl std::fmt::Debug for Written {
     }
 }
 
-fn some_job() -> impl Strategy<Value = JobSpec> {
+/// A document of a job.
+pub fn some_job() -> impl Strategy<Value = JobSpec> {
     let budget = prop::option::of(some_budget(some_quick_rate()));
     let keep_old = select(&[0, 10, 40][..]);
     (
@@ -209,7 +210,7 @@ pub fn some_step() -> impl Strategy<Value = Step> {
     let words = [RolloutWord::Promote, RolloutWord::Abort, RolloutWord::Retry];
     Union::new_weighted(vec![
         (
-            6,
+            8,
             (some_job(), prop::bool::weighted(0.8))
                 .prop_map(|(spec, signed)| Step::Write(Written(Box::new(spec)), signed))
                 .boxed(),
@@ -221,7 +222,7 @@ pub fn some_step() -> impl Strategy<Value = Step> {
                 .boxed(),
         ),
         (1, name().prop_map(Step::Break).boxed()),
-        (1, some_policy().prop_map(Step::Policy).boxed()),
+        (2, some_policy().prop_map(Step::Policy).boxed()),
         (
             2,
             (place(), prop::option::of(name()))
@@ -229,9 +230,9 @@ pub fn some_step() -> impl Strategy<Value = Step> {
                 .boxed(),
         ),
         (1, Just(Step::Trouble).boxed()),
-        (4, some_wish().prop_map(Step::Deploy).boxed()),
+        (6, some_wish().prop_map(Step::Deploy).boxed()),
         (
-            4,
+            6,
             select(vec![
                 Told::AtOnce,
                 Told::AtOnce,
@@ -244,8 +245,8 @@ pub fn some_step() -> impl Strategy<Value = Step> {
         (2, place().prop_map(Step::CancelDeploy).boxed()),
         (
             4,
-            (name(), select(words.to_vec()))
-                .prop_map(|(job, word)| Step::Tell(job, word))
+            (place(), select(words.to_vec()))
+                .prop_map(|(which, word)| Step::Tell(which, word))
                 .boxed(),
         ),
         (
@@ -255,7 +256,7 @@ pub fn some_step() -> impl Strategy<Value = Step> {
         (1, place().prop_map(Step::ApproveAny).boxed()),
         (1, Just(Step::Refuse).boxed()),
         (1, some_scope().prop_map(Step::Freeze).boxed()),
-        (9, (1..15u32).prop_map(Step::Pass).boxed()),
+        (16, (1..25u32).prop_map(Step::Pass).boxed()),
         (
             2,
             (place(), 0..2i32)
