@@ -370,6 +370,30 @@ fn red_black_takes_nothing_away_on_the_way_back_whatever_may_be_unavailable() {
     }
 }
 
+/// One of two is being stopped by name, and comes back, when only one is asked for any more; of the old set none is healthy.
+#[test]
+fn red_black_gives_up_no_healthy_task_for_one_that_comes_back() {
+    let mut world = World::new(2);
+    world.commit(vec![red_black(V1, 2, 600)], None);
+    world.pass(10);
+    world.commit(vec![red_black(V2, 2, 600)], None);
+    world.pass(15);
+    assert_eq!(rollout(&world).state, RolloutState::Keeping);
+    world.exit("web.0", 1);
+    world.exit("web.1", 1);
+    world
+        .command(Command::StopTask {
+            task: "web.3".parse().expect("a task id"),
+            reason: "it looks stuck".to_owned(),
+        })
+        .expect("it runs");
+    assert_eq!((healthy_on(&world, V1), healthy_on(&world, V2)), (0, 1));
+    world.commit(vec![red_black(V2, 1, 600)], None);
+    assert_eq!(world.healthy("web"), 1);
+    pass_with_at_least(&mut world, 30, 1);
+    assert_eq!(healthy_on(&world, V2), 1);
+}
+
 /// The one before was not through its steps: both its tasks and those that it was to replace are there.
 #[test]
 fn a_canary_that_supersedes_another_comes_to_its_end() {

@@ -107,14 +107,16 @@ fn fill(draft: &mut Draft<'_>, id: &JobId) {
         );
     }
     let surplus = sets.new.count().saturating_sub(desired);
-    for task in last(&sets.new, surplus) {
+    let healthy = sets.new.healthy() + sets.stable.healthy() + sets.other.healthy();
+    for task in last(&sets.new, surplus, healthy.saturating_sub(desired)) {
         give_up(draft, &task, StopReason::ScaleIn);
     }
 }
 
 /// The tasks of a set that leave when it has so many too many: those without a container first, then those that are not healthy,
-/// and of equals the highest index.
-fn last(set: &Set, surplus: u32) -> Vec<TaskId> {
+/// and of equals the highest index. Healthy ones leave only as far as they can be spared: what is not healthy may be one that was
+/// told to stop and comes back.
+fn last(set: &Set, surplus: u32, mut spare: u32) -> Vec<TaskId> {
     let mut members: Vec<&Member> = set
         .0
         .iter()
@@ -137,6 +139,12 @@ fn last(set: &Set, surplus: u32) -> Vec<TaskId> {
     members
         .into_iter()
         .take(usize::try_from(surplus).unwrap_or(usize::MAX))
+        .filter(|member| {
+            let is_healthy = member.standing.is_healthy();
+            let may_go = !is_healthy || spare > 0;
+            spare -= u32::from(is_healthy && may_go);
+            may_go
+        })
         .map(|member| member.id.clone())
         .collect()
 }
