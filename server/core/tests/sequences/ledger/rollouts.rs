@@ -25,6 +25,8 @@ struct Way {
     size: u32,
     /// Red/black: the new tasks have proved themselves, and the old ones are kept until then.
     kept_until: Option<Timestamp>,
+    /// The canary's step.
+    step: usize,
     aborted: bool,
 }
 
@@ -45,7 +47,18 @@ impl Rollouts {
         match &record.event {
             Event::RolloutSettled {
                 job, keep_until, ..
-            } => self.way(job).kept_until = *keep_until,
+            } => {
+                let way = self.way(job);
+                way.kept_until = *keep_until;
+                let job = &fleet.jobs[job];
+                let (proved, needed) = (proved(fleet, job, record.at), needed(job, way.step));
+                assert!(
+                    proved >= needed,
+                    "{proved} of {needed} of {} have proved themselves",
+                    job.id
+                );
+            }
+            Event::RolloutStepped { job, step, .. } => self.way(job).step = *step as usize,
             Event::RolloutPromoted { job, .. } => {
                 let way = self.way(job);
                 way.kept_until = way.kept_until.map(|_| record.at);
@@ -60,10 +73,24 @@ impl Rollouts {
                 assert!(way.aborted, "the rollout of {job} goes on anyway");
                 way.aborted = false;
                 way.kept_until = None;
+                way.step = 0;
             }
             Event::RolloutFinished { job, .. } => {
                 let way = self.ways.remove(job).expect("a rollout");
                 assert!(!way.aborted, "what was aborted never finishes");
+                let job = &fleet.jobs[job];
+                let (proved, wanted) = (proved(fleet, job, record.at), wanted(job) as usize);
+                assert!(
+                    proved >= wanted,
+                    "{proved} of {wanted} of {} have proved themselves",
+                    job.id
+                );
+                let is_new = |attempt: &Attempt| image_of(job, attempt.version) == job.spec().image;
+                assert!(
+                    serving(fleet, job).all(is_new),
+                    "what is old of {} is left",
+                    job.id
+                );
             }
             Event::JobForgotten { job } => drop(self.ways.remove(job)),
             Event::AttemptPlaced { task, version, .. } => {
@@ -114,6 +141,7 @@ impl Rollouts {
                 from,
                 size,
                 kept_until: None,
+                step: 0,
                 aborted: false,
             };
             self.ways.insert(job.id.clone(), way);
@@ -188,6 +216,30 @@ impl Rollouts {
             .get_mut(job)
             .unwrap_or_else(|| panic!("{job} is rolled out"))
     }
+}
+
+/// So many tasks of what is new have been healthy for as long as they have to be.
+fn proved(fleet: &Fleet, job: &Job, at: Timestamp) -> usize {
+    let service = job.spec().service.as_ref().expect("a service");
+    let begin = at - service.rollout.min_healthy_time.signed();
+    serving(fleet, job)
+        .filter(|attempt| image_of(job, attempt.version) == job.spec().image)
+        .filter(|attempt| attempt.healthy_since.is_some_and(|since| since <= begin))
+        .count()
+}
+
+/// So many tasks of what is new have to prove themselves before a rollout goes on from here.
+fn needed(job: &Job, step: usize) -> usize {
+    let all = wanted(job) as usize;
+    let service = job.spec().service.as_ref().expect("a service");
+    let Strategy::Canary(canary) = service.rollout.strategy() else {
+        return all;
+    };
+    let part = canary.steps.get(step).and_then(|step| match step.tasks {
+        Some(tasks) => Some(tasks as usize),
+        None => Some((all * step.percent? as usize).div_ceil(100)),
+    });
+    part.map_or(all, |part| part.clamp(all.min(1), all))
 }
 
 /// A stop takes nothing that serves where that would leave fewer than have to.
