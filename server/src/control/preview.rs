@@ -115,7 +115,7 @@ fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
     entry.holds = holds;
     entry.prediction = Some(Arc::new(prediction));
     let required = guard::policy(fleet).approvals.required;
-    let plan = plan_view_of(&entry, PlanStatus::Proposed, required);
+    let plan = plan_view_of(fleet, &entry, PlanStatus::Proposed, required);
     let markdown = plan_markdown(&plan);
     PlanPreview {
         plan,

@@ -292,7 +292,7 @@ fn api_state(
     token: &str,
     shutdown: &CancellationToken,
 ) -> api::state::ApiState {
-    let tokens = api::auth::Tokens::admin(token);
+    let tokens = api::auth::Tokens::kept_in(&config.home, token);
     let sessions = api::auth::Sessions::kept_in(&config.home, &tokens);
     let mut state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
     state.sessions = Arc::new(sessions);

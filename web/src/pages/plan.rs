@@ -11,6 +11,7 @@ use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape, Tone};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{FleetView, PlanOutcomeView, PlanStatus, PlanView};
 use muster_schemas::plan::Prediction;
 use serde_json::json;
@@ -47,6 +48,7 @@ pub fn page() -> AnyView {
         (!holds).then_some(Target {
             revision,
             job: None,
+            needs: Needs::Role(Role::Operator),
         })
     });
     view! {
@@ -295,6 +297,11 @@ fn words(plan: &PlanView) -> AnyView {
 
 /// The ways to say yes and no to a held plan.
 fn decide(plan: &PlanView) -> AnyView {
+    let needs = if plan.policy_changes || plan.apps.is_empty() {
+        Needs::Role(Role::Operator)
+    } else {
+        Needs::Apps(plan.apps.iter().cloned().collect())
+    };
     let approve = plan.can_be_approved.then(|| {
         let more = match plan.approvals_required {
             0 | 1 => String::new(),
@@ -311,6 +318,7 @@ fn decide(plan: &PlanView) -> AnyView {
             ),
             path: format!("/plans/{}/approve", plan.id),
             body: json!({}),
+            needs: needs.clone(),
             primary: true,
         })
     });
@@ -321,6 +329,7 @@ fn decide(plan: &PlanView) -> AnyView {
                 .to_owned(),
         path: format!("/plans/{}/refuse", plan.id),
         body: json!({}),
+        needs,
         primary: false,
     });
     view! { <div class="asks">{approve}{refuse}</div> }.into_any()

@@ -11,6 +11,7 @@ use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::{self, Shape};
 use leptos::prelude::*;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{FleetView, List, PlanStatus, PlanView};
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::FreezeScope;
@@ -60,7 +61,7 @@ pub fn page() -> AnyView {
             <span class="page-count">{move || plans.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
             <div class="strip">{move || fleet.data.with(|fleet| fleet.as_ref().map(repository))}</div>
         </div>
-        <div class="asks">{move || cell_runs.get().then(|| freeze::freeze_button(&FreezeScope::Cell))}</div>
+        <div class="asks">{move || cell_runs.get().then(|| freeze::freeze_button(&FreezeScope::Cell, Needs::Role(Role::Operator)))}</div>
         {move || fleet.data.with(|fleet| fleet.as_ref().and_then(|fleet| fleet.held_plan.clone())).map(|plan| notice(
             "bad",
             Shape::Barred,
@@ -150,6 +151,7 @@ fn way_back(plan: &PlanView, applied: Option<&CommitId>) -> Option<Target> {
     is_back.then(|| Target {
         revision: plan.revision.clone(),
         job: None,
+        needs: Needs::Role(Role::Operator),
     })
 }
 
