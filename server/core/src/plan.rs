@@ -18,6 +18,7 @@ use muster_schemas::spec::{
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a plan is made from, besides the fleet.
 #[derive(Debug, Clone, PartialEq)]
@@ -275,9 +276,9 @@ fn prune_change(job: &Job, removed_by: Option<Revision>) -> JobChange {
     }
 }
 
-fn create(spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
+fn create(spec: &Arc<JobSpec>, image: String, source: &DocumentRef) -> JobChange {
     let target = Target {
-        spec: spec.clone(),
+        spec: Arc::clone(spec),
         image,
         source: source.clone(),
         replaces_tasks: false,
@@ -359,7 +360,7 @@ fn serving_tasks(job: &Job) -> u32 {
 fn job_change(
     fleet: &Fleet,
     input: &PlanInput,
-    spec: &JobSpec,
+    spec: &Arc<JobSpec>,
     source: &DocumentRef,
     policy: Option<&PolicySpec>,
 ) -> Result<Option<JobChange>, Box<Diagnostic>> {
@@ -408,7 +409,8 @@ fn job_change(
             "give the new job another name, and remove the old one",
         ));
     }
-    if current.spec == *spec && current.image == image && !job.pruned {
+    let is_same = Arc::ptr_eq(&current.spec, spec) || current.spec == *spec;
+    if is_same && current.image == image && !job.pruned {
         let moved = job.source.path != source.path;
         let action = if !job.declared {
             JobAction::Redeclare {
@@ -446,7 +448,7 @@ fn job_change(
 
 fn update(
     job: &Job,
-    spec: &JobSpec,
+    spec: &Arc<JobSpec>,
     image: String,
     source: &DocumentRef,
     policy: Option<&PolicySpec>,
@@ -541,7 +543,7 @@ fn update(
     }
     let fields = changed_fields(&current.spec, &current.image, spec, &image);
     let target = Target {
-        spec: spec.clone(),
+        spec: Arc::clone(spec),
         image,
         source: source.clone(),
         replaces_tasks,

@@ -910,7 +910,7 @@ fn pulled(status: Option<&AttemptStatus>) -> u64 {
 fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
     JobVersion {
         number: 1,
-        spec: target.spec.clone(),
+        spec: Arc::clone(&target.spec),
         image: target.image.clone(),
         template: 1,
         plan: plan.id.clone(),
@@ -951,7 +951,7 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
         number,
         Arc::new(JobVersion {
             number,
-            spec: target.spec.clone(),
+            spec: Arc::clone(&target.spec),
             image: target.image.clone(),
             template,
             plan: plan.id.clone(),
