@@ -7,6 +7,7 @@ use super::{Draft, Refusal, automation};
 use crate::drift;
 use crate::fleet::{Fleet, Job, TaskPhase};
 use crate::guard;
+use crate::headroom;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::drift::{DriftField, ResizeEnd};
 use muster_schemas::event::Event;
@@ -83,6 +84,13 @@ pub(super) fn scale(
         return Err(Refusal::TooManyStops {
             job: id,
             limit: limit.to_string(),
+        });
+    }
+    let policy = guard::policy(fleet);
+    if let [reason, ..] = &headroom::too_little_for(fleet, job, desired, &policy.headroom)[..] {
+        return Err(Refusal::TooLittleHeadroom {
+            job: id,
+            limit: reason.to_string(),
         });
     }
     let until = until.or_else(|| (!ignored).then(|| draft.now + drift::RESIZE_EXPIRES));

@@ -262,7 +262,7 @@ pub async fn resume(
 /// Gives a service another size beside git.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{job}/scale", tag = "commands", operation_id = "scale",
-    description = "Gives a service another size beside git, within its `min` and `max`: what an autoscaler does, or an operator in a hurry. It is drift until git says the same, and ends after an hour or at `until`; where the policy ignores `service.capacity.desired` it is no drift, and stays. The size that git says ends it. Tasks that are too many are stopped within the stop budget; a step that would stop more than a plan may is refused. `Idempotency-Key` works as for stopping a task.",
+    description = "Gives a service another size beside git, within its `min` and `max`: what an autoscaler does, or an operator in a hurry. It is drift until git says the same, and ends after an hour or at `until`; where the policy ignores `service.capacity.desired` it is no drift, and stays. The size that git says ends it. Tasks that are too many are stopped within the stop budget; a step that would stop more than a plan may, or ask for more than the policy's headroom leaves, is refused. `Idempotency-Key` works as for stopping a task.",
     params(
         ("job" = String, Path, description = "The job"),
         ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
