@@ -192,6 +192,7 @@ mod tests {
             .not_ready,
         );
         insta::assert_snapshot!(lines.join("\n"), @r#"
+        containers of another host of cell `test` run on this engine, and its CPU and memory are counted twice: give each stack on one machine a cell of its own; what a host left that is gone can be removed by `docker rm`
         live-restore is off: containers end when the engine restarts; set "live-restore": true in daemon.json
         the engine has no seccomp: system calls are not filtered
         the kernel runs no AppArmor: containers have no profile
