@@ -575,6 +575,8 @@ api! {
         pub parent: Option<String>,
         /// The revision that it leads to.
         pub revision: Revision,
+        /// Who signed the revision's head, where the policy before it wanted signatures and one holds.
+        pub signed_by: Option<String>,
         /// How it stands.
         pub status: PlanStatus,
         /// Why it is held, one sentence each.
@@ -845,7 +847,7 @@ api! {
         pub plan: PlanView,
         /// Whether anything would change: a job, or the policy.
         pub changes: bool,
-        /// Whether the guard would hold it.
+        /// Whether the guard would hold it, or it would not be followed for want of a signature.
         pub would_be_held: bool,
         /// The same as Markdown, for a pull request.
         pub markdown: String,

@@ -217,7 +217,7 @@ fn content(remote: &Remote, head: Reading, change: &Change) -> Result<Content, C
 }
 
 fn revision_of(remote: &Remote, revision: &str) -> Result<Reading, CommandFault> {
-    read_at(remote, revision).map_err(|error| match error {
+    read_at(remote, revision, &Followed::default()).map_err(|error| match error {
         ReadAtError::NoRevision { .. } => CommandFault::NotFound(error.to_string()),
         ReadAtError::Trouble(trouble) => unavailable(trouble.to_string()),
     })

@@ -139,7 +139,11 @@ impl Reader {
 ///
 /// # Errors
 /// No such revision, or what makes the repository one that cannot be read.
-pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> {
+pub fn read_at(
+    remote: &Remote,
+    revision: &str,
+    followed: &Followed,
+) -> Result<Reading, ReadAtError> {
     let mut found = head(remote)?;
     found.commit = found
         .repository
@@ -150,7 +154,7 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
             revision: revision.to_owned(),
             message: error.message().to_owned(),
         })?;
-    Ok(found.reading(&Followed::default(), &Blobs::default())?)
+    Ok(found.reading(followed, &Blobs::default())?)
 }
 
 /// Reads what a reference names, which may be one beside the branches, such as the head of a pull request: it is fetched for
@@ -158,9 +162,13 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
 ///
 /// # Errors
 /// No such reference, or what makes the repository one that cannot be read.
-pub fn read_reference(remote: &Remote, name: &str) -> Result<Reading, RepositoryTrouble> {
+pub fn read_reference(
+    remote: &Remote,
+    name: &str,
+    followed: &Followed,
+) -> Result<Reading, RepositoryTrouble> {
     let (repository, commit) = remote::open_reference(remote, name)?;
-    Head { repository, commit }.reading(&Followed::default(), &Blobs::default())
+    Head { repository, commit }.reading(followed, &Blobs::default())
 }
 
 /// Why a revision that somebody named cannot be read.

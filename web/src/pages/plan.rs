@@ -146,6 +146,7 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
             }.into_any()))}
             {text::fact("Commit", text::id("commit", plan.revision.commit.as_str()))}
             {text::fact("Author", view! { <span class="clip" title=plan.revision.author.clone()>{format::author(&plan.revision.author).to_owned()}</span> }.into_any())}
+            {plan.signed_by.clone().map(|signer| text::fact("Signed by", view! { <span class="clip" title=signer.clone()>{signer.clone()}</span> }.into_any()))}
             {text::fact("Committed", text::time(plan.revision.committed_at))}
             {text::fact("Made", text::time(plan.made_at))}
             {text::fact("Applied", text::maybe_time(plan.applied_at))}

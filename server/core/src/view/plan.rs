@@ -70,6 +70,7 @@ pub fn plan_view_of(
         id: plan.id.to_string(),
         parent: plan.parent.as_ref().map(ToString::to_string),
         revision: plan.revision.clone(),
+        signed_by: plan.signed_by.clone(),
         status,
         holds: entry.holds.iter().map(ToString::to_string).collect(),
         can_be_approved: status == PlanStatus::Held

@@ -53,6 +53,9 @@ pub(in crate::cli) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) ->
         format!("{}  {}", plan.revision.commit, plan.revision.subject),
     );
     sheet.field("Author", &plan.revision.author);
+    if let Some(signer) = &plan.signed_by {
+        sheet.field("Signed by", signer);
+    }
     sheet.field("Made", with_age(now, plan.made_at));
     sheet.field(
         "Follows",
