@@ -4,7 +4,7 @@
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
 //! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`rollout`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`],
-//! [`wire`], [`api`], [`past`].
+//! [`wire`], [`api`], [`past`], [`text`].
 
 pub mod api;
 pub mod deploy;
@@ -17,5 +17,6 @@ pub mod rollout;
 pub mod spec;
 pub mod state;
 pub mod stop;
+pub mod text;
 pub mod wait;
 pub mod wire;
