@@ -182,6 +182,20 @@ export async function send<T = unknown>(to: string, body: unknown): Promise<T> {
   return (await response.json()) as T;
 }
 
+/** What a `muster` command prints; `code` is what it has to end with. */
+export async function muster(args: string[], code = 0): Promise<string> {
+  const env = { ...process.env, NO_COLOR: '1' };
+  try {
+    const { stdout } = await run(setting('MUSTER_BINARY'), args, { env });
+    if (code !== 0) throw new Error(`muster ${args.join(' ')} ended with 0`);
+    return stdout;
+  } catch (error) {
+    const ended = error as { code?: unknown; stdout?: string; stderr?: string };
+    if (ended.code !== code) throw error;
+    return ended.stdout ?? '';
+  }
+}
+
 /** The running containers of a job by their task, as Docker says. */
 export async function containers(job: string): Promise<Map<string, string>> {
   const { stdout } = await run('docker', [

@@ -163,8 +163,22 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
             PlanStatus::Held | PlanStatus::Refused | PlanStatus::Superseded | PlanStatus::Proposed => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
         }}</h2></div>
         {jobs}
+        {(!plan.changes.is_empty()).then(|| as_text(plan))}
         {withheld}
         {plan.prediction.as_ref().map(|prediction| predicted(prediction, plan.outcome.as_ref()))}
+    }
+    .into_any()
+}
+
+/// The changes in the words of the command line, letter by letter, for people who compare or quote them.
+fn as_text(plan: &PlanView) -> AnyView {
+    view! {
+        <section class="panel">
+            <details class="predicted-tasks">
+                <summary>"As text, as "<code>"muster plan"</code>" says it"</summary>
+                <pre class="code" data-test-plan-text>{plan.changes_text()}</pre>
+            </details>
+        </section>
     }
     .into_any()
 }
