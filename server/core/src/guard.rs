@@ -11,6 +11,7 @@ use crate::disruption;
 use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
 use crate::headroom;
 use crate::hooks;
+use crate::plan::takes_away_now;
 use crate::signatures;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
@@ -111,16 +112,25 @@ fn too_many_stops(fleet: &Fleet, plan: &Plan, policy: &PolicySpec) -> Vec<HoldRe
     };
     // What runs may have become less since the plan was made, and a part of it more.
     let running = fleet.running_tasks();
-    judge(None, policy.limits.stops_per_plan, plan.stops, running);
+    let takes_away: Vec<(&JobChange, u32)> = plan
+        .changes
+        .iter()
+        .map(|change| (change, takes_away_now(fleet, change)))
+        .filter(|(_, takes_away)| *takes_away > 0)
+        .collect();
+    let sum = |sum: u32, (_, takes_away): &(&JobChange, u32)| sum.saturating_add(*takes_away);
+    let stops = takes_away.iter().fold(0, sum);
+    judge(None, policy.limits.stops_per_plan, stops, running);
     for (part, limits) in parts(policy) {
         let Some(bound) = limits.stops_per_plan else {
             continue;
         };
-        let stops = plan
-            .changes
+        let stops = takes_away
             .iter()
-            .filter(|change| changed_spec(fleet, change).is_some_and(|spec| is_in(spec, &part)))
-            .fold(0u32, |sum, change| sum.saturating_add(change.takes_away));
+            .filter(|(change, _)| {
+                changed_spec(fleet, change).is_some_and(|spec| is_in(spec, &part))
+            })
+            .fold(0, sum);
         let running = running_in(fleet, &part);
         judge(Some(part), bound, stops, running);
     }

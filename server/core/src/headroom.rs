@@ -36,7 +36,13 @@ pub(crate) fn too_little(fleet: &Fleet, plan: &Plan, headroom: &Headroom) -> Vec
     let mut after = before.clone();
     for change in &plan.changes {
         if let Some(spec) = target_spec(change) {
-            after.insert(&change.job, (spec, spec.size()));
+            // A size that somebody set beside git may outlive the change.
+            let resize = fleet
+                .jobs
+                .get(&change.job)
+                .and_then(|job| job.resize_under(spec, plan.policy.as_ref()));
+            let tasks = resize.map_or_else(|| spec.size(), |resize| resize.desired);
+            after.insert(&change.job, (spec, tasks));
         } else if matches!(change.action, JobAction::Prune { .. }) {
             after.remove(&change.job);
         }

@@ -197,6 +197,21 @@ fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
     }
 }
 
+/// How much a change takes away at once, as it is now if that is more than when it was planned: while a plan is held, tasks that
+/// waited for a host may have come to run.
+pub(crate) fn takes_away_now(fleet: &Fleet, change: &JobChange) -> u32 {
+    let now = match change.action {
+        JobAction::Update { .. } | JobAction::Prune { .. } => {
+            again(fleet, change).map_or(0, |change| change.takes_away)
+        }
+        JobAction::Create { .. }
+        | JobAction::Move { .. }
+        | JobAction::Undeclare { .. }
+        | JobAction::Redeclare { .. } => 0,
+    };
+    change.takes_away.max(now)
+}
+
 /// Tells the changes that go ahead from those that are kept back.
 fn keep_back(
     fleet: &Fleet,

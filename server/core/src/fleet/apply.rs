@@ -92,8 +92,14 @@ impl Fleet {
             Event::PlanMade { plan } => {
                 let plan = Arc::new((**plan).clone());
                 self.plans.push_back(PlanEntry::new(plan, at));
+                // The one that holds stays, however many were held and replaced since: what it began goes on by it.
                 if self.plans.len() > PLANS_KEPT {
-                    self.plans.pop_front();
+                    let applied = self.applied_plan.as_ref();
+                    let oldest = self
+                        .plans
+                        .iter()
+                        .position(|entry| Some(&entry.plan.id) != applied);
+                    oldest.map(|oldest| self.plans.remove(oldest));
                 }
             }
             Event::PlanPredicted { plan, prediction } => {

@@ -68,6 +68,8 @@ pub struct JobTally<'a> {
     pub ailing: u64,
     /// The first of them.
     pub first_ailing: Option<&'a Task>,
+    /// Tasks on hosts that are not connected.
+    pub unreachable: u64,
     /// The first that has had its time and has not started, and why.
     pub first_not_started: Option<(&'a Task, &'a str)>,
     /// Tasks in a crash loop.
@@ -153,7 +155,9 @@ impl<'a> JobTally<'a> {
             if let Some(why) = not_started {
                 tally.first_not_started.get_or_insert((task, why));
             }
-            let is_ailing = !fleet.is_reachable(task)
+            let is_reachable = fleet.is_reachable(task);
+            tally.unreachable += u64::from(!is_reachable);
+            let is_ailing = !is_reachable
                 || not_started.is_some()
                 || attempt.is_some_and(|attempt| is_ailing(attempt, now));
             if is_ailing {
@@ -283,6 +287,11 @@ impl<'a> JobTally<'a> {
             Some(task) if self.healthy < desired => {
                 let why = match self.first_not_started {
                     Some((task, why)) => format!("{} does not start: {why}", task.id),
+                    None if self.unreachable > 0 => format!(
+                        "{} on a host that is not heard of, and may well run on; see {}",
+                        counted(self.unreachable, "task is", "tasks are"),
+                        task.id
+                    ),
                     None => format!("see {}", task.id),
                 };
                 (JobStatus::Degraded, format!("{stand}; {why}"))
