@@ -668,6 +668,15 @@ async fn an_unsigned_commit_changes_nothing_and_muster_signs_what_it_commits() {
     let plans = plane.get("/api/v1/plans?limit=1").await;
     assert_eq!(plans["items"][0]["signed_by"], "signer-0", "{plans}");
 
+    // What was never on the branch is nothing to go back to, although the repository still has it.
+    let aside = serde_json::json!({ "to": unsigned, "reason": "it looks fine" });
+    let (status, refused) = plane.post("/api/v1/rollback", aside).await;
+    assert_eq!(status, 404, "{refused}");
+    assert!(
+        refused.to_string().contains("not in the history"),
+        "{refused}"
+    );
+
     // Muster has no key: it says what to do, and commits nothing.
     let back = serde_json::json!({ "to": first, "reason": "too much" });
     let (status, refused) = plane.post("/api/v1/rollback", back.clone()).await;

@@ -48,8 +48,16 @@ pub fn needs(fleet: &Fleet, command: &Command) -> Needs {
     }
 }
 
+/// What it takes to commit what a job was at an earlier revision: a job that is gone may have been anybody's.
+pub fn of_rollback(fleet: &Fleet, job: Option<&JobId>) -> Needs {
+    match job.filter(|job| fleet.jobs.contains_key(*job)) {
+        Some(job) => of_job(fleet, job),
+        None => Needs::Role(Role::Operator),
+    }
+}
+
 /// What it takes to change a job.
-pub fn of_job(fleet: &Fleet, job: &JobId) -> Needs {
+fn of_job(fleet: &Fleet, job: &JobId) -> Needs {
     fleet
         .jobs
         .get(job)

@@ -359,7 +359,7 @@ fn active_tasks(job: &Job) -> u32 {
 }
 
 /// Of these, the ones that are there to serve. Red/black has two sets of tasks for a while, of which one leaves anyway.
-fn serving_tasks(job: &Job) -> u32 {
+pub(crate) fn serving_tasks(job: &Job) -> u32 {
     if job.movement() != Movement::RedBlack {
         return active_tasks(job);
     }

@@ -694,3 +694,20 @@ fn a_size_beside_git_leaves_the_headroom_that_plans_leave() {
         "10 CPUs and 2.5 are too much"
     );
 }
+
+#[test]
+fn a_policy_that_would_end_a_large_size_is_held() {
+    let ignoring = policy(false, &[DriftField::Desired]);
+    let mut world = web(2, Some(ignoring));
+    scale(&mut world, 20).expect("it scales by load");
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 20);
+    // The size is drift from here on, and ends within the hour: as if a plan scaled it down.
+    world.commit(vec![service("web", 2)], Some(policy(false, &[])));
+    world.pass(2);
+    assert!(world.fleet.held_plan().is_some());
+    world.commit(vec![service("web", 2)], Some(policy(true, &[])));
+    world.pass(ENOUGH);
+    assert!(world.fleet.held_plan().is_some());
+    assert_eq!((world.healthy("web"), world.stops()), (20, 0));
+}

@@ -1,9 +1,9 @@
 //! A plan that is only worked out: what it would change and lead to, without a word to anybody.
 
-use super::handle::ControlHandle;
+use super::handle::{ControlHandle, followed};
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
-use crate::git::{Followed, ReadAtError, Reading, Remote, read, read_at, read_reference};
+use crate::git::{ReadAtError, Reading, Remote, read, read_at, read_reference};
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
@@ -36,7 +36,7 @@ pub(super) async fn preview(
         } => working_tree(files, by),
         PlanRequest { revision, .. } => {
             let remote = remote.clone();
-            let followed = followed_now(control);
+            let followed = control.read(followed);
             in_thread(move || match revision {
                 Some(revision) => {
                     read_at(&remote, &revision, &followed).map_err(|error| match error {
@@ -59,7 +59,7 @@ pub(super) async fn preview_reference(
     reference: String,
 ) -> Result<PlanPreview, PreviewFault> {
     let remote = remote.clone();
-    let followed = followed_now(control);
+    let followed = control.read(followed);
     let read = in_thread(move || read_reference(&remote, &reference, &followed)).await?;
     let reading = read.map_err(|trouble| unreadable(&trouble))?;
     plan_reading(control, &reading).await
@@ -76,20 +76,6 @@ async fn plan_reading(
     };
     let fleet = control.read(Clone::clone);
     in_thread(move || work_out(&fleet, &input)).await
-}
-
-/// What is followed: a preview names the commits that removed documents since, and says whether a signature is missing.
-fn followed_now(control: &ControlHandle) -> Followed {
-    control.read(|fleet| Followed {
-        applied: fleet
-            .revision
-            .as_ref()
-            .map(|revision| revision.commit.clone()),
-        signatures: fleet
-            .policy
-            .as_ref()
-            .and_then(|policy| policy.signatures.clone()),
-    })
 }
 
 fn unreadable(trouble: &RepositoryTrouble) -> PreviewFault {

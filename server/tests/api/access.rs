@@ -157,6 +157,11 @@ async fn rights_follow_the_policy_and_admin_needs_none() {
     policy(Some(owns));
     assert_eq!(send(&state, stop()).await.status(), StatusCode::OK);
 
+    // A job that is gone may have been anybody's.
+    let back = json!({ "to": "c0ffee", "job": "payments", "reason": "a test" });
+    let back = by(&shop, post("/api/v1/rollback", &back));
+    assert_eq!(problem(send(&state, back).await).await.0, 403);
+
     // A policy that shuts everybody out leaves the token that was made with the cell.
     policy(None);
     assert_eq!(problem(send(&state, stop()).await).await.0, 403);

@@ -5,9 +5,10 @@
 
 use super::{Draft, Refusal, automation};
 use crate::drift;
-use crate::fleet::{Fleet, Job, TaskPhase};
+use crate::fleet::Fleet;
 use crate::guard;
 use crate::headroom;
+use crate::plan::serving_tasks;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::drift::{DriftField, ResizeEnd};
 use muster_schemas::event::Event;
@@ -79,7 +80,7 @@ pub(super) fn scale(
         }
         return Ok(());
     }
-    let stops = active_tasks(job).saturating_sub(desired);
+    let stops = serving_tasks(job).saturating_sub(desired);
     if let Some(limit) = guard::too_many_of_job(fleet, job, stops) {
         return Err(Refusal::TooManyStops {
             job: id,
@@ -109,15 +110,6 @@ pub(super) fn scale(
         draft.say(actor, event);
     }
     Ok(())
-}
-
-fn active_tasks(job: &Job) -> u32 {
-    let active = job
-        .tasks
-        .values()
-        .filter(|task| matches!(task.phase, TaskPhase::Active { .. }))
-        .count();
-    u32::try_from(active).unwrap_or(u32::MAX)
 }
 
 /// Ends sizes whose time is over or which the policy heals, and orders what is to be put back.

@@ -320,10 +320,7 @@ pub async fn rollback(
     let reason = sentence(&request.reason)?;
     tracing::info!(by = %caller.name, to = %request.to, job = ?request.job, %reason, "rollback");
     let job = request.job.map(JobId::from);
-    let needs = match &job {
-        Some(job) => state.read(|fleet| access::of_job(fleet, job)),
-        None => Needs::Role(Role::Operator),
-    };
+    let needs = state.read(|fleet| access::of_rollback(fleet, job.as_ref()));
     state.allow(&caller, &needs)?;
     let answer = state
         .cell
