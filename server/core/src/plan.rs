@@ -349,7 +349,7 @@ pub fn plan_id(plan: &Plan) -> PlanId {
 }
 
 /// Tasks that have, or may have, a container.
-fn active_tasks(job: &Job) -> u32 {
+pub(crate) fn active_tasks(job: &Job) -> u32 {
     let active = job
         .tasks
         .values()

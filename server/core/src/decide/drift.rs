@@ -8,7 +8,7 @@ use crate::drift;
 use crate::fleet::Fleet;
 use crate::guard;
 use crate::headroom;
-use crate::plan::serving_tasks;
+use crate::plan::{active_tasks, serving_tasks};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::drift::{DriftField, ResizeEnd};
 use muster_schemas::event::Event;
@@ -80,7 +80,12 @@ pub(super) fn scale(
         }
         return Ok(());
     }
-    let stops = serving_tasks(job).saturating_sub(desired);
+    // While red/black has two sets a larger size takes nothing away; a smaller one takes of both.
+    let stops = if desired < serving_tasks(job) {
+        active_tasks(job).saturating_sub(desired)
+    } else {
+        0
+    };
     if let Some(limit) = guard::too_many_of_job(fleet, job, stops) {
         return Err(Refusal::TooManyStops {
             job: id,
