@@ -50,4 +50,5 @@ help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  MUSTER_HOME (.muster), MUSTER_LISTEN (127.0.0.1:7400) and MUSTER_REGISTRY_LISTEN"
-	@echo "  (127.0.0.1:5000) move what it keeps and where it listens."
+	@echo "  (127.0.0.1:5000) move what it keeps and where it listens; a second stack on one"
+	@echo "  machine needs a MUSTER_CELL (local) of its own, too."

@@ -47,6 +47,10 @@ export class Repository {
     fs.writeFileSync(to, text);
   }
 
+  read(file: string): string {
+    return fs.readFileSync(path.join(this.folder, file), 'utf8');
+  }
+
   /** Replaces a text that has to be there. */
   change(file: string, from: string | RegExp, to: string): void {
     const at = path.join(this.folder, file);
@@ -168,13 +172,28 @@ export async function api<T>(to: string): Promise<T> {
 }
 
 /** Sends something to the API, as a pipeline does. */
-export async function send(to: string, body: unknown): Promise<void> {
+export async function send<T = unknown>(to: string, body: unknown): Promise<T> {
   const response = await fetch(`${url}/api/v1${to}`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`${to}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as T;
+}
+
+/** What a `muster` command prints; `code` is what it has to end with. */
+export async function muster(args: string[], code = 0): Promise<string> {
+  const env = { ...process.env, NO_COLOR: '1' };
+  try {
+    const { stdout } = await run(setting('MUSTER_BINARY'), args, { env });
+    if (code !== 0) throw new Error(`muster ${args.join(' ')} ended with 0`);
+    return stdout;
+  } catch (error) {
+    const ended = error as { code?: unknown; stdout?: string; stderr?: string };
+    if (ended.code !== code) throw error;
+    return ended.stdout ?? '';
+  }
 }
 
 /** The running containers of a job by their task, as Docker says. */

@@ -5,6 +5,8 @@
 # start_stack BINARY: exports MUSTER_HOME and what $MUSTER_HOME/env says.
 start_stack() {
   stack_binary=$1
+  # For tests of the command line beside the stack.
+  export MUSTER_BINARY=$stack_binary
   # A shell that sourced the env file of a `make up` must not point us at that one.
   unset MUSTER_URL MUSTER_TOKEN MUSTER_REPO
   local ports

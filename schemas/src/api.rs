@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. Fields that may be absent are `null`, never missing, so that a shape can be relied on.
 
+use crate::access::Rights;
 use crate::deploy::DeployStatus;
 use crate::plan::{Diagnostic, FieldChange, FreezeScope, Prediction, Revision};
 use crate::rollout::{RolloutWord, Verdict};
@@ -574,6 +575,8 @@ api! {
         pub parent: Option<String>,
         /// The revision that it leads to.
         pub revision: Revision,
+        /// Who signed the revision's head, where the policy before it wanted signatures and one holds.
+        pub signed_by: Option<String>,
         /// How it stands.
         pub status: PlanStatus,
         /// Why it is held, one sentence each.
@@ -590,6 +593,8 @@ api! {
         pub withheld: Vec<WithheldView>,
         /// Whether it changes the policy.
         pub policy_changes: bool,
+        /// The apps whose jobs it changes: who owns all of them may decide about it, unless it changes the policy, too.
+        pub apps: Vec<String>,
         /// What it will lead to, as it looked when it was made; null where that was not worked out.
         pub prediction: Option<Prediction>,
         /// What it has led to so far; null where it was not applied, or is no longer among the latest 50.
@@ -656,6 +661,8 @@ api! {
     pub struct FreezeView {
         /// What.
         pub scope: FreezeScope,
+        /// The app of what is frozen; null for the cell and for a job that is not in the fleet.
+        pub app: Option<String>,
         /// Who froze it.
         pub by: String,
         /// Their words.
@@ -753,6 +760,8 @@ api! {
         pub id: String,
         /// The job.
         pub job: String,
+        /// Its app; null where the job is not in the fleet any more.
+        pub app: Option<String>,
         /// How it stands: `RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELED`.
         pub status: DeployStatus,
         /// How far it is, or how it ended, in a sentence.
@@ -838,7 +847,7 @@ api! {
         pub plan: PlanView,
         /// Whether anything would change: a job, or the policy.
         pub changes: bool,
-        /// Whether the guard would hold it.
+        /// Whether the guard would hold it, or it would not be followed for want of a signature.
         pub would_be_held: bool,
         /// The same as Markdown, for a pull request.
         pub markdown: String,
@@ -983,5 +992,39 @@ api! {
     pub struct SessionView {
         /// The token's name.
         pub name: String,
+        /// What they may do now, by the policy that holds.
+        pub rights: Rights,
+    }
+}
+
+api! {
+    /// A token that somebody is to have.
+    pub struct TokenRequest {
+        /// Its name: what the policy's `access` and the journal call its bearer.
+        pub name: String,
+    }
+}
+
+api! {
+    /// A token that was made just now. It is shown this once.
+    pub struct NewToken {
+        /// Its name.
+        pub name: String,
+        /// What its bearer sends in `Authorization`.
+        pub token: String,
+    }
+}
+
+api! {
+    /// A token that is taken, without the token itself, which nobody keeps.
+    pub struct TokenView {
+        /// Its name.
+        pub name: String,
+        /// What its bearer may do now, by the policy that holds.
+        pub rights: Rights,
+        /// Who made it; null for `admin`, which is made with the cell.
+        pub made_by: Option<String>,
+        /// When.
+        pub made_at: Option<Timestamp>,
     }
 }

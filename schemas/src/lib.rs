@@ -4,8 +4,9 @@
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
 //! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`rollout`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`],
-//! [`wire`], [`api`], [`past`].
+//! [`access`], [`wire`], [`api`], [`past`], [`text`].
 
+pub mod access;
 pub mod api;
 pub mod deploy;
 pub mod drift;
@@ -17,5 +18,6 @@ pub mod rollout;
 pub mod spec;
 pub mod state;
 pub mod stop;
+pub mod text;
 pub mod wait;
 pub mod wire;

@@ -5,6 +5,7 @@ use crate::spec::{JobSpec, PolicySpec, Tier};
 use crate::state::HostResources;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A commit of the specs repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +179,7 @@ impl JobAction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// What the document says.
-    pub spec: JobSpec,
+    pub spec: Arc<JobSpec>,
     /// The image by digest: `registry/name@sha256:…`.
     pub image: String,
     /// Where the document stands.

@@ -784,10 +784,11 @@ async fn what_stands_beside_the_branches_is_read_and_changes_no_branch() {
         },
     ] {
         tokio::task::spawn_blocking(move || {
-            let pull = read_reference(&remote, "refs/pull/7/head").expect("it is there");
+            let pull = read_reference(&remote, "refs/pull/7/head", &Followed::default())
+                .expect("it is there");
             assert_eq!(pull.revision.subject, "Propose another");
             assert_eq!(paths(&pull), ["other.yaml", "web.yaml"]);
-            let none = read_reference(&remote, "refs/pull/8/head").err();
+            let none = read_reference(&remote, "refs/pull/8/head", &Followed::default()).err();
             let branch = "refs/pull/8/head".to_owned();
             assert_eq!(none, Some(RepositoryTrouble::NoBranch { branch }));
             read(&remote, &Followed::default()).expect("the branch is there")

@@ -641,6 +641,16 @@ async fn an_unsigned_commit_changes_nothing_and_muster_signs_what_it_commits() {
     ] {
         assert!(message.contains(words), "{words}: {message}");
     }
+    // Whoever asks for the plan before pushing is told the same.
+    let asked = serde_json::json!({ "revision": unsigned });
+    let (status, preview) = plane.post("/api/v1/plan", asked).await;
+    assert_eq!(status, 200, "{preview}");
+    assert_eq!(preview["would_be_held"], true, "{preview}");
+    let hold = preview["plan"]["holds"][0].as_str().expect("a sentence");
+    assert!(
+        hold.starts_with("it would not be followed at all") && hold.contains("it has no signature"),
+        "{hold}"
+    );
     // Nor does a signed commit on top of it help, where every one has to be signed.
     commit_with_ssh(&repo, &ann, "signed, on top");
     push(false);
@@ -655,6 +665,17 @@ async fn an_unsigned_commit_changes_nothing_and_muster_signs_what_it_commits() {
     plane
         .until("a signed commit ends it", applied(&second))
         .await;
+    let plans = plane.get("/api/v1/plans?limit=1").await;
+    assert_eq!(plans["items"][0]["signed_by"], "signer-0", "{plans}");
+
+    // What was never on the branch is nothing to go back to, although the repository still has it.
+    let aside = serde_json::json!({ "to": unsigned, "reason": "it looks fine" });
+    let (status, refused) = plane.post("/api/v1/rollback", aside).await;
+    assert_eq!(status, 404, "{refused}");
+    assert!(
+        refused.to_string().contains("not in the history"),
+        "{refused}"
+    );
 
     // Muster has no key: it says what to do, and commits nothing.
     let back = serde_json::json!({ "to": first, "reason": "too much" });

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::components::panels::Panel;
 use crate::components::{shell, time};
 use crate::live::{Link, Live};
+use crate::may::May;
 use crate::past::Past;
 use crate::query::{self, Interest, Question, SLOW_MILLIS};
 use crate::session::{Session, Who};
@@ -25,7 +26,7 @@ pub fn app() -> impl IntoView {
     provide_context(Live::new());
     let gate = Memo::new(move |_| match who.0.get() {
         Session::Unknown => Gate::Waiting,
-        Session::In(_) => Gate::Open,
+        Session::In => Gate::Open,
         Session::Out(_) => Gate::Closed,
     });
     view! {
@@ -49,6 +50,8 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
     let live: Live = expect_context();
     let past = Past::begin();
     provide_context(past);
+    let may = May::begin();
+    provide_context(may);
     let panel = RwSignal::new(Panel::Closed);
     let choosing = RwSignal::new(false);
     let fleet = query::one::<FleetView>(
@@ -102,7 +105,7 @@ fn frame(theme: RwSignal<Theme>) -> AnyView {
     view! {
         <a class="skip" href="#main">"Skip to the page"</a>
         <div class="frame" class:past=move || !past.is_now() data-link=move || shell::link_name(live.link.get())>
-            {shell::rail()}
+            {shell::rail(may)}
             {shell::top_bar(fleet, panel, theme, choosing)}
             {time::bar(choosing)}
             <main id="main" tabindex="-1" node_ref=main class:stale=move || matches!(live.link.get(), Link::Lost { .. }) || past.pending.get() != 0>

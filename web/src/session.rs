@@ -11,7 +11,7 @@ pub enum Session {
     /// Not known yet.
     Unknown,
     /// There is one.
-    In(String),
+    In,
     /// There is none; with why, where somebody tried.
     Out(Option<Trouble>),
 }
@@ -49,7 +49,7 @@ impl Who {
     /// Signs in.
     pub async fn sign_in(self, token: &str) {
         match api::sign_in(token).await {
-            Ok(SessionView { name }) => self.0.set(Session::In(name)),
+            Ok(_) => self.0.set(Session::In),
             Err(trouble) => self.0.set(Session::Out(Some(trouble))),
         }
     }
@@ -70,7 +70,7 @@ impl Who {
     async fn look(self) {
         loop {
             match api::get::<SessionView>("/session").await {
-                Ok(SessionView { name }) => return self.0.set(Session::In(name)),
+                Ok(_) => return self.0.set(Session::In),
                 Err(Trouble::SignedOut) => return self.0.set(Session::Out(None)),
                 Err(trouble) => self.0.set(Session::Out(Some(trouble))),
             }
@@ -80,7 +80,7 @@ impl Who {
 
     /// An answer said that there is no session.
     pub fn ended(self) {
-        if matches!(self.0.get_untracked(), Session::In(_)) {
+        if matches!(self.0.get_untracked(), Session::In) {
             self.0.set(Session::Out(Some(Trouble::SignedOut)));
         }
     }

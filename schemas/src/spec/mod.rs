@@ -2,6 +2,7 @@
 //!
 //! Reading and checking them is `muster-core`'s work (`specs`); here are only their shapes.
 
+mod access;
 mod constraint;
 #[cfg(feature = "describe")]
 pub mod describe;
@@ -16,6 +17,7 @@ mod retry;
 mod rollout;
 mod signature;
 
+pub use access::*;
 pub use constraint::*;
 pub use disruption::*;
 pub use job::*;

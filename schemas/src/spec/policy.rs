@@ -1,6 +1,6 @@
 //! What automation may do unattended.
 
-use super::{Millis, Signatures, TimeOfDay};
+use super::{Access, Millis, Signatures, TimeOfDay};
 use crate::drift::DriftField;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +47,11 @@ pub struct PolicySpec {
     /// Which commits have to be signed, and by whom. Without it a signature is neither asked for nor looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Signatures>,
+    /// Who may do what besides reading, at most 1,000 entries. The token `admin` may do everything; every other token that is not here
+    /// reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "describe", schemars(length(max = 1000)))]
+    pub access: Vec<Access>,
     /// Whether what somebody changed beside git is put back. Without it, drift is only shown. Limits, pauses, names and networks
     /// are put back while the container runs; what cannot be is replaced, one task of a service at a time. A size that was set
     /// by `muster scale` ends.
@@ -91,6 +96,7 @@ impl PolicySpec {
             approvals: Approvals::default(),
             windows: Vec::new(),
             signatures: None,
+            access: Vec::new(),
             self_heal: false,
             ignored_fields: Vec::new(),
             freeze: None,

@@ -2,12 +2,12 @@
 
 use super::describe;
 use super::{
-    Analysis, Approvals, Batch, Bound, Canary, CanaryStep, Capacity, ConstraintSet, Constraints,
-    DelayedRetry, DisruptionBudget, DisruptionWindow, ExecProbe, ExponentialBackoffRetry,
-    GroupShare, Headroom, HttpProbe, IgnoredFields, ImmediateRetry, JobSpec, Limits, PerInterval,
-    PercentagePerHour, PercentagePerInterval, PolicySpec, Port, Probe, PrometheusQuery, RedBlack,
-    Resources, Rollout, ScopeLimits, Security, SelfManaged, Service, Signatures, Signer, TcpProbe,
-    Tiers, Window,
+    Access, Analysis, Approvals, Batch, Bound, Canary, CanaryStep, Capacity, ConstraintSet,
+    Constraints, DelayedRetry, DisruptionBudget, DisruptionWindow, ExecProbe,
+    ExponentialBackoffRetry, GroupShare, Headroom, HttpProbe, IgnoredFields, ImmediateRetry,
+    JobSpec, Limits, PerInterval, PercentagePerHour, PercentagePerInterval, PolicySpec, Port,
+    Probe, PrometheusQuery, RedBlack, Resources, Rollout, ScopeLimits, Security, SelfManaged,
+    Service, Signatures, Signer, TcpProbe, Tiers, Window,
 };
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
@@ -247,6 +247,18 @@ pub fn reference() -> String {
         "signatures.signers[].",
         &signatures["properties"]["signers"]["items"],
         &fields_of::<Signer>(),
+    );
+    section(
+        &mut page,
+        "Access",
+        "access[]",
+        "Who may do what through API, command line and console. `muster token create NAME` makes a token; what its bearer may do besides reading stands here, by that name, and holds as soon as the policy does. The token `admin` may do everything, so that no policy can shut everybody out. What people commit is not looked at by this: who may push says the repository, and `signatures` who may change the policy.",
+    );
+    table(
+        &mut page,
+        &fields_of::<Access>(),
+        "access[].",
+        &properties["access"]["items"],
     );
     section(
         &mut page,
@@ -760,5 +772,11 @@ signatures:
     - name: the build machine
       ssh: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPtf0T7RHeIfM0X1+H/4bY1gdnDcLNH17jNbmW82W7C1 ci
       notAfter: 2027-06-30T00:00:00Z
+access:
+  - who: team-shop
+    role: owner
+    apps: [shop]
+  - who: oncall
+    role: operator
 ```
 "#;

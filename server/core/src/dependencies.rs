@@ -61,7 +61,8 @@ fn service_lacks(
     service: &Service,
     now: Timestamp,
 ) -> Option<NotStanding> {
-    let desired = service.capacity.desired;
+    // A size that somebody set beside git is the one that has to stand.
+    let desired = job.desired();
     let settle = service.rollout.min_healthy_time.signed();
     let (mut settled, mut outdated) = (0, 0);
     for task in job.tasks.values().filter(|task| !task.is_finished()) {

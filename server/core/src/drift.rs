@@ -47,6 +47,19 @@ pub fn resize_ends(fleet: &Fleet, job: &Job, resize: &Resize) -> Option<Timestam
     }
 }
 
+/// Whether another policy ends a size that the one that holds lets stand: it ignores the field no more, or heals.
+pub(crate) fn ends_resize(
+    job: &Job,
+    before: Option<&PolicySpec>,
+    after: Option<&PolicySpec>,
+) -> bool {
+    let ignored = |policy| is_ignored(policy, job.spec(), DriftField::Desired);
+    let heals = |policy: Option<&PolicySpec>| policy.is_some_and(|policy| policy.self_heal);
+    let no_more_ignored = ignored(before) && !ignored(after);
+    let heals_now = heals(after) && !heals(before) && !ignored(after);
+    job.resize.is_some() && (no_more_ignored || heals_now)
+}
+
 /// What of an attempt's running container is not as it was created, without what the policy ignores.
 fn on_container<'a>(
     fleet: &'a Fleet,

@@ -8,9 +8,11 @@
 //! The limits are the policy's that held *before* a plan: none can loosen what it is itself judged by.
 
 use crate::disruption;
+use crate::drift;
 use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
 use crate::headroom;
 use crate::hooks;
+use crate::plan::{serving_tasks, takes_away_now};
 use crate::signatures;
 use crate::window;
 use jiff::{SignedDuration, Timestamp};
@@ -111,20 +113,46 @@ fn too_many_stops(fleet: &Fleet, plan: &Plan, policy: &PolicySpec) -> Vec<HoldRe
     };
     // What runs may have become less since the plan was made, and a part of it more.
     let running = fleet.running_tasks();
-    judge(None, policy.limits.stops_per_plan, plan.stops, running);
+    let changed = plan
+        .changes
+        .iter()
+        .filter_map(|change| Some((changed_spec(fleet, change)?, takes_away_now(fleet, change))));
+    let takes_away: Vec<(&JobSpec, u32)> = changed
+        .chain(shrunk_by_policy(fleet, plan))
+        .filter(|(_, takes_away)| *takes_away > 0)
+        .collect();
+    let sum = |sum: u32, (_, takes_away): &(&JobSpec, u32)| sum.saturating_add(*takes_away);
+    let stops = takes_away.iter().fold(0, sum);
+    judge(None, policy.limits.stops_per_plan, stops, running);
     for (part, limits) in parts(policy) {
         let Some(bound) = limits.stops_per_plan else {
             continue;
         };
-        let stops = plan
-            .changes
+        let stops = takes_away
             .iter()
-            .filter(|change| changed_spec(fleet, change).is_some_and(|spec| is_in(spec, &part)))
-            .fold(0u32, |sum, change| sum.saturating_add(change.takes_away));
+            .filter(|(spec, _)| is_in(spec, &part))
+            .fold(0, sum);
         let running = running_in(fleet, &part);
         judge(Some(part), bound, stops, running);
     }
     reasons
+}
+
+/// The jobs that only a new policy makes smaller, and by how much: it ends sizes that were set beside git.
+fn shrunk_by_policy<'a>(
+    fleet: &'a Fleet,
+    plan: &'a Plan,
+) -> impl Iterator<Item = (&'a JobSpec, u32)> {
+    let jobs = fleet.jobs.values().filter(|_| plan.policy_changes);
+    jobs.filter(|job| {
+        let ends = drift::ends_resize(job, fleet.policy.as_ref(), plan.policy.as_ref());
+        // A change of the job itself counts what it takes away.
+        ends && plan.changes.iter().all(|change| change.job != job.id)
+    })
+    .map(|job| {
+        let spec = job.spec();
+        (spec, serving_tasks(job).saturating_sub(spec.size()))
+    })
 }
 
 /// The limit that taking so many tasks of one job away at once would exceed, if there is one: as [`HoldReason::TooManyStops`],

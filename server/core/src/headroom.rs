@@ -3,7 +3,7 @@
 //! What is asked for is judged, not what runs: a plan is held before its tasks find no host, and a fleet that has lost hosts
 //! is no reason to hold a plan that asks for no more than before.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Job};
 use crate::guard::target_spec;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{HoldReason, JobAction, Plan};
@@ -20,33 +20,66 @@ struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, spec: &JobSpec) {
-        let tasks = u128::from(spec.size());
+    fn add(&mut self, spec: &JobSpec, tasks: u32) {
+        let tasks = u128::from(tasks);
         self.cpu += tasks * u128::from(spec.resources.cpu.0);
         self.memory += tasks * u128::from(spec.resources.memory.0);
     }
 }
 
+/// What jobs ask for: each with so many tasks of its document.
+type Asked<'a> = BTreeMap<&'a JobId, (&'a JobSpec, u32)>;
+
 /// Why a plan asks for too much; empty if it does not.
 pub(crate) fn too_little(fleet: &Fleet, plan: &Plan, headroom: &Headroom) -> Vec<HoldReason> {
+    let before = asked(fleet);
+    let mut after = before.clone();
+    for change in &plan.changes {
+        if let Some(spec) = target_spec(change) {
+            // A size that somebody set beside git may outlive the change.
+            let resize = fleet
+                .jobs
+                .get(&change.job)
+                .and_then(|job| job.resize_under(spec, plan.policy.as_ref()));
+            let tasks = resize.map_or_else(|| spec.size(), |resize| resize.desired);
+            after.insert(&change.job, (spec, tasks));
+        } else if matches!(change.action, JobAction::Prune { .. }) {
+            after.remove(&change.job);
+        }
+    }
+    beyond(fleet, &before, &after, headroom)
+}
+
+/// Why one job may not be made so large beside git; empty if it may.
+pub(crate) fn too_little_for(
+    fleet: &Fleet,
+    job: &Job,
+    desired: u32,
+    headroom: &Headroom,
+) -> Vec<HoldReason> {
+    let before = asked(fleet);
+    let mut after = before.clone();
+    after.insert(&job.id, (job.spec(), desired));
+    beyond(fleet, &before, &after, headroom)
+}
+
+/// What is asked for now. A size that somebody set beside git counts as it is.
+fn asked(fleet: &Fleet) -> Asked<'_> {
+    let jobs = fleet.jobs.values().filter(|job| !job.pruned);
+    jobs.map(|job| (&job.id, (job.spec(), job.desired())))
+        .collect()
+}
+
+fn beyond(
+    fleet: &Fleet,
+    before: &Asked<'_>,
+    after: &Asked<'_>,
+    headroom: &Headroom,
+) -> Vec<HoldReason> {
     let hosts = hosts(fleet);
     // A cell without hosts is just being set up: what is asked for waits for them.
     if hosts == Amount::default() {
         return Vec::new();
-    }
-    let before: BTreeMap<&JobId, &JobSpec> = fleet
-        .jobs
-        .values()
-        .filter(|job| !job.pruned)
-        .map(|job| (&job.id, job.spec()))
-        .collect();
-    let mut after = before.clone();
-    for change in &plan.changes {
-        if let Some(spec) = target_spec(change) {
-            after.insert(&change.job, spec);
-        } else if matches!(change.action, JobAction::Prune { .. }) {
-            after.remove(&change.job);
-        }
     }
     let whole = headroom
         .percent
@@ -57,15 +90,15 @@ pub(crate) fn too_little(fleet: &Fleet, plan: &Plan, headroom: &Headroom) -> Vec
         .map(|(group, share)| (Some(group), share.at_most));
     let mut reasons = Vec::new();
     for (group, limit) in whole.into_iter().chain(groups) {
-        let of = |specs: &BTreeMap<&JobId, &JobSpec>| {
+        let of = |asked: &Asked<'_>| {
             let mut amount = Amount::default();
-            specs
+            asked
                 .values()
-                .filter(|spec| group.is_none_or(|group| spec.capacity_group == *group))
-                .for_each(|spec| amount.add(spec));
+                .filter(|(spec, _)| group.is_none_or(|group| spec.capacity_group == *group))
+                .for_each(|(spec, tasks)| amount.add(spec, *tasks));
             amount
         };
-        let (asked_before, asked) = (of(&before), of(&after));
+        let (asked_before, asked) = (of(before), of(after));
         for (resource, before, asked, there) in [
             ("CPU", asked_before.cpu, asked.cpu, hosts.cpu),
             ("memory", asked_before.memory, asked.memory, hosts.memory),

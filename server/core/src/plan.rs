@@ -18,6 +18,7 @@ use muster_schemas::spec::{
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a plan is made from, besides the fleet.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,6 +197,21 @@ fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
     }
 }
 
+/// How much a change takes away at once, as it is now if that is more than when it was planned: while a plan is held, tasks that
+/// waited for a host may have come to run.
+pub(crate) fn takes_away_now(fleet: &Fleet, change: &JobChange) -> u32 {
+    let now = match change.action {
+        JobAction::Update { .. } | JobAction::Prune { .. } => {
+            again(fleet, change).map_or(0, |change| change.takes_away)
+        }
+        JobAction::Create { .. }
+        | JobAction::Move { .. }
+        | JobAction::Undeclare { .. }
+        | JobAction::Redeclare { .. } => 0,
+    };
+    change.takes_away.max(now)
+}
+
 /// Tells the changes that go ahead from those that are kept back.
 fn keep_back(
     fleet: &Fleet,
@@ -275,9 +291,9 @@ fn prune_change(job: &Job, removed_by: Option<Revision>) -> JobChange {
     }
 }
 
-fn create(spec: &JobSpec, image: String, source: &DocumentRef) -> JobChange {
+fn create(spec: &Arc<JobSpec>, image: String, source: &DocumentRef) -> JobChange {
     let target = Target {
-        spec: spec.clone(),
+        spec: Arc::clone(spec),
         image,
         source: source.clone(),
         replaces_tasks: false,
@@ -333,7 +349,7 @@ pub fn plan_id(plan: &Plan) -> PlanId {
 }
 
 /// Tasks that have, or may have, a container.
-fn active_tasks(job: &Job) -> u32 {
+pub(crate) fn active_tasks(job: &Job) -> u32 {
     let active = job
         .tasks
         .values()
@@ -343,7 +359,7 @@ fn active_tasks(job: &Job) -> u32 {
 }
 
 /// Of these, the ones that are there to serve. Red/black has two sets of tasks for a while, of which one leaves anyway.
-fn serving_tasks(job: &Job) -> u32 {
+pub(crate) fn serving_tasks(job: &Job) -> u32 {
     if job.movement() != Movement::RedBlack {
         return active_tasks(job);
     }
@@ -359,7 +375,7 @@ fn serving_tasks(job: &Job) -> u32 {
 fn job_change(
     fleet: &Fleet,
     input: &PlanInput,
-    spec: &JobSpec,
+    spec: &Arc<JobSpec>,
     source: &DocumentRef,
     policy: Option<&PolicySpec>,
 ) -> Result<Option<JobChange>, Box<Diagnostic>> {
@@ -408,7 +424,8 @@ fn job_change(
             "give the new job another name, and remove the old one",
         ));
     }
-    if current.spec == *spec && current.image == image && !job.pruned {
+    let is_same = Arc::ptr_eq(&current.spec, spec) || current.spec == *spec;
+    if is_same && current.image == image && !job.pruned {
         let moved = job.source.path != source.path;
         let action = if !job.declared {
             JobAction::Redeclare {
@@ -446,7 +463,7 @@ fn job_change(
 
 fn update(
     job: &Job,
-    spec: &JobSpec,
+    spec: &Arc<JobSpec>,
     image: String,
     source: &DocumentRef,
     policy: Option<&PolicySpec>,
@@ -541,7 +558,7 @@ fn update(
     }
     let fields = changed_fields(&current.spec, &current.image, spec, &image);
     let target = Target {
-        spec: spec.clone(),
+        spec: Arc::clone(spec),
         image,
         source: source.clone(),
         replaces_tasks,

@@ -83,7 +83,8 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
     for job in world.fleet.jobs.values_mut() {
         for version in job.versions.values_mut() {
             if version.spec.batch.is_some() {
-                let batch = &mut Arc::make_mut(version).spec.batch;
+                let spec = &mut Arc::make_mut(version).spec;
+                let batch = &mut Arc::make_mut(spec).batch;
                 batch
                     .iter_mut()
                     .for_each(|batch| batch.runtime_limit = Millis(u64::MAX));

@@ -13,7 +13,7 @@ use muster_schemas::drift::{DriftCause, DriftField, FieldDrift, Healing, ResizeE
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::{IgnoredFields, JobSpec, PolicySpec, RedBlack};
+use muster_schemas::spec::{CpuMillis, Headroom, IgnoredFields, JobSpec, PolicySpec, RedBlack};
 use muster_schemas::state::{Actor, AttemptStatus, StopOrder, StopReason};
 use muster_schemas::wire::{Assignments, PutBack};
 
@@ -678,4 +678,56 @@ fn agents_of_the_version_before_are_understood_and_understand() {
     assert!(told.get("put_back").is_none());
     let read: Assignments = serde_json::from_value(told).expect("it reads back");
     assert_eq!(read.put_back, []);
+}
+
+#[test]
+fn a_size_beside_git_leaves_the_headroom_that_plans_leave() {
+    let rules = PolicySpec {
+        headroom: Headroom {
+            percent: Some(50),
+            ..Headroom::default()
+        },
+        ..PolicySpec::named("default")
+    };
+    let mut spec = service("web", 2);
+    // Three hosts have 24 CPUs, of which 12 may be asked for.
+    spec.resources.cpu = CpuMillis(2000);
+    let capacity = &mut spec.service.as_mut().expect("a service").capacity;
+    capacity.max = 20;
+    let mut world = World::new(3);
+    world.commit(vec![spec.clone()], Some(rules.clone()));
+    world.pass(ENOUGH);
+    scale(&mut world, 6).expect("that is half of it");
+    let refusal = scale(&mut world, 7).expect_err("that is more");
+    assert_eq!(
+        refusal.to_string(),
+        "job `web` is not scaled: all jobs together would ask for 59 % of the hosts' CPU; more than 50 % needs a human; \
+         choose a smaller size, or commit it, so that somebody can approve the plan"
+    );
+    // Down is always possible, and what somebody scaled up counts for the next plan.
+    scale(&mut world, 5).expect("it asks for less");
+    let other = service("other", 25);
+    world.commit(vec![spec, other], Some(rules));
+    world.pass(1);
+    assert!(
+        world.fleet.held_plan().is_some(),
+        "10 CPUs and 2.5 are too much"
+    );
+}
+
+#[test]
+fn a_policy_that_would_end_a_large_size_is_held() {
+    let ignoring = policy(false, &[DriftField::Desired]);
+    let mut world = web(2, Some(ignoring));
+    scale(&mut world, 20).expect("it scales by load");
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 20);
+    // The size is drift from here on, and ends within the hour: as if a plan scaled it down.
+    world.commit(vec![service("web", 2)], Some(policy(false, &[])));
+    world.pass(2);
+    assert!(world.fleet.held_plan().is_some());
+    world.commit(vec![service("web", 2)], Some(policy(true, &[])));
+    world.pass(ENOUGH);
+    assert!(world.fleet.held_plan().is_some());
+    assert_eq!((world.healthy("web"), world.stops()), (20, 0));
 }

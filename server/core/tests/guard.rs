@@ -198,6 +198,61 @@ fn a_refused_plan_stays_refused_until_the_next_commit() {
 }
 
 #[test]
+fn a_refusal_holds_although_tasks_come_and_go() {
+    let mut world = held_world(pruning());
+    let plan = held(&world);
+    let command = Command::RefusePlan {
+        plan: plan.clone(),
+        reason: "web is needed".to_owned(),
+    };
+    world.command(command).unwrap();
+    // Half of the job waits for its next attempts, and the revision is read again: what it asks for is the same.
+    for index in 0..4 {
+        world.exit(&format!("web.{index}"), 1);
+    }
+    let again = world.last_input.clone().expect("a commit was made");
+    world.give(Input::Revision(Box::new(again))).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(latest_status(&world), PlanStatus::Refused);
+    assert_eq!(world.fleet.plans.back().expect("a plan").plan.id, plan);
+    assert_eq!((world.healthy("web"), world.stops()), (8, 0));
+}
+
+#[test]
+fn a_held_plan_is_judged_by_what_it_would_stop_now() {
+    let large = |desired| {
+        let mut spec = service("web", desired);
+        spec.resources.cpu = CpuMillis(2000);
+        spec
+    };
+    // One host has room for four of twelve, so that the plan looks small when it is made.
+    let mut world = World::new(1);
+    world.commit(vec![service("kept", 1), large(12)], Some(pruning()));
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 3);
+    freeze(&mut world, FreezeScope::Cell, None).unwrap();
+    world.commit(vec![service("kept", 1)], Some(pruning()));
+    world.pass(1);
+    held(&world);
+    for _ in 0..3 {
+        world.add_host();
+    }
+    world.pass(ENOUGH);
+    assert_eq!(
+        world.healthy("web"),
+        12,
+        "a freeze keeps nothing from being started"
+    );
+
+    resume(&mut world, FreezeScope::Cell).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!((world.healthy("web"), world.stops()), (12, 0));
+    let entry = world.fleet.held_plan().expect("it is still held");
+    let too_many = |reason: &HoldReason| matches!(reason, HoldReason::TooManyStops { .. });
+    assert!(entry.holds.iter().all(too_many), "{:?}", entry.holds);
+}
+
+#[test]
 fn as_many_people_as_the_policy_wants_have_to_approve_in_time() {
     let policy = PolicySpec {
         approvals: Approvals {

@@ -588,6 +588,11 @@ fn rules() {
             "apiVersion: muster/v1\nkind: Policy\nname: default\nselfHeal: true\nignoredFields:\n- {job: web, app: shop, fields: [service.capacity.desired]}\n- {fields: []}\n- {job: web, fields: [container.cpu, container.cpu]}\n- {job: web, fields: [image]}\n"
                 .to_owned()
         ),
+        (
+            "access",
+            "apiVersion: muster/v1\nkind: Policy\nname: default\naccess:\n- {who: admin, role: viewer}\n- {who: \"\", role: operator}\n- {who: team, role: owner}\n- {who: team, role: operator, apps: [shop]}\n- {who: other, role: boss}\n"
+                .to_owned()
+        ),
     ])));
 }
 

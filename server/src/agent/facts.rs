@@ -31,11 +31,13 @@ impl Disk {
     }
 }
 
-/// The facts. `engine` is what the engine last said; `trouble` is why nothing can be begun on the host now.
+/// The facts. `engine` is what the engine last said, `shared` whether containers of another host of the cell run on it; `trouble` is why
+/// nothing can be begun on the host now.
 pub fn facts(
     config: &AgentConfig,
     engine: Option<&EngineInfo>,
     disk: Option<Disk>,
+    shared: bool,
     trouble: Option<&str>,
 ) -> HostFacts {
     let machine_cpu = engine.map_or(0, |engine| engine.cpus.saturating_mul(1000));
@@ -72,13 +74,25 @@ pub fn facts(
         engine: engine.map_or_else(|| "unknown".to_owned(), |engine| engine.engine.clone()),
         system: engine.map_or_else(|| "unknown".to_owned(), |engine| engine.system.clone()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        warnings: engine.map_or_else(Vec::new, |engine| warnings(config, engine, disk)),
+        warnings: engine.map_or_else(Vec::new, |engine| warnings(config, engine, disk, shared)),
         not_ready,
     }
 }
 
-fn warnings(config: &AgentConfig, engine: &EngineInfo, disk: Option<Disk>) -> Vec<String> {
+fn warnings(
+    config: &AgentConfig,
+    engine: &EngineInfo,
+    disk: Option<Disk>,
+    shared: bool,
+) -> Vec<String> {
     let mut warnings = Vec::new();
+    if shared {
+        warnings.push(format!(
+            "containers of another host of cell `{}` run on this engine, and its CPU and memory are counted twice: give each stack on one \
+             machine a cell of its own; what a host left that is gone can be removed by `docker rm`",
+            config.cell
+        ));
+    }
     if !engine.live_restore {
         warnings.push(
             "live-restore is off: containers end when the engine restarts; set \"live-restore\": true in daemon.json"
@@ -135,7 +149,7 @@ mod tests {
             free: 500,
         };
         let engine = engine_info();
-        let told = facts(&config, Some(&engine), Some(disk), None);
+        let told = facts(&config, Some(&engine), Some(disk), false, None);
         assert_eq!(told.resources.cpu, CpuMillis(3500));
         assert_eq!(told.resources.memory, Bytes::mib(7 * 1024));
         assert_eq!(told.resources.disk, Bytes(900));
@@ -143,7 +157,7 @@ mod tests {
         assert_eq!(told.warnings, Vec::<String>::new());
 
         config.sell_cpu = Some(CpuMillis(16_000));
-        let told = facts(&config, Some(&engine), Some(disk), None);
+        let told = facts(&config, Some(&engine), Some(disk), false, None);
         assert_eq!(told.resources.cpu, CpuMillis(16_000));
     }
 
@@ -162,13 +176,23 @@ mod tests {
             total: 1000,
             free: 10,
         };
-        let mut lines = facts(&config, Some(&engine), None, None).warnings;
-        let told = facts(&config, Some(&engine), Some(full), None);
+        let mut lines = facts(&config, Some(&engine), None, true, None).warnings;
+        let told = facts(&config, Some(&engine), Some(full), false, None);
         lines.extend(told.warnings.last().cloned());
         lines.extend(told.not_ready);
-        lines.extend(facts(&config, None, None, None).not_ready);
-        lines.extend(facts(&config, Some(&engine), None, Some("its disk is gone")).not_ready);
+        lines.extend(facts(&config, None, None, false, None).not_ready);
+        lines.extend(
+            facts(
+                &config,
+                Some(&engine),
+                None,
+                false,
+                Some("its disk is gone"),
+            )
+            .not_ready,
+        );
         insta::assert_snapshot!(lines.join("\n"), @r#"
+        containers of another host of cell `test` run on this engine, and its CPU and memory are counted twice: give each stack on one machine a cell of its own; what a host left that is gone can be removed by `docker rm`
         live-restore is off: containers end when the engine restarts; set "live-restore": true in daemon.json
         the engine has no seccomp: system calls are not filtered
         the kernel runs no AppArmor: containers have no profile

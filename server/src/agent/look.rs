@@ -17,6 +17,8 @@ const INSPECTIONS_AT_ONCE: usize = 8;
 pub struct Seen {
     /// Containers by the engine's id, this host's and those of the cell that bear no host's label.
     pub containers: BTreeMap<String, Container>,
+    /// Whether containers of the cell run here that are another host's.
+    pub shared: bool,
 }
 
 /// Lists the cell's containers and inspects those that are new, in another state than `known`, or `stale`.
@@ -30,12 +32,15 @@ pub async fn look<R: Runtime>(
     let host = host.to_string();
     let listed = runtime.list(&[(CELL_LABEL, cell.as_str())]).await?;
     // Another host's agent may share the engine; its containers are its own business.
-    let mine = listed.into_iter().filter(|listed| {
+    let (mine, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|listed| {
         listed
             .labels
             .get(HOST_LABEL)
             .is_none_or(|label| *label == host)
     });
+    let shared = others
+        .iter()
+        .any(|listed| listed.state == ContainerState::Running);
     let containers = stream::iter(mine)
         .map(|listed| async move { one(runtime, listed, known, stale).await })
         .buffer_unordered(INSPECTIONS_AT_ONCE)
@@ -43,7 +48,7 @@ pub async fn look<R: Runtime>(
         .map_ok(|container| (container.id.clone(), container))
         .try_collect()
         .await?;
-    Ok(Seen { containers })
+    Ok(Seen { containers, shared })
 }
 
 async fn one<R: Runtime>(

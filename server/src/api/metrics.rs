@@ -1,7 +1,7 @@
 //! `GET /metrics` for Prometheus, and the liveness and readiness probes.
 //!
 //! What the fleet is, is read from it at each scrape; what happens (requests, here and in other rooms) is counted as it
-//! happens.
+//! happens, and what the journal records when it is durable (`crate::control`).
 
 use super::auth;
 use super::problem::Failure;
@@ -23,6 +23,9 @@ use std::time::Instant;
 
 /// Seconds: from what an answer out of memory takes to what a person gives up at.
 const REQUEST_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// Seconds from a read revision to its plan: from a small repository to one with images of a slow registry.
+const SYNC_BUCKETS: [f64; 8] = [0.01, 0.05, 0.2, 0.5, 1.0, 5.0, 20.0, 60.0];
 
 /// Seconds that queued tasks have waited: from a normal start to a working day.
 const QUEUE_BUCKETS: [(f64, &str); 8] = [
@@ -49,6 +52,12 @@ pub(super) fn recorder() -> PrometheusHandle {
                     Matcher::Full("muster_http_request_seconds".to_owned()),
                     &REQUEST_BUCKETS,
                 )
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(
+                        Matcher::Full("muster_sync_seconds".to_owned()),
+                        &SYNC_BUCKETS,
+                    )
+                })
                 .expect("the buckets are not empty")
                 .build_recorder();
             let handle = recorder.handle();

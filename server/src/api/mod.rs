@@ -4,9 +4,10 @@
 //! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
 //! there is to know of HTTP is in here.
 //!
-//! Read in this order: [`state`], [`auth`], [`sessions`], [`routes`], [`past`], [`watch`], [`logs`], [`hooks`], [`console`],
+//! Read in this order: [`state`], [`auth`], [`tokens`], [`sessions`], [`access`], [`routes`], [`past`], [`watch`], [`logs`], [`hooks`], [`console`],
 //! [`metrics`], [`server`].
 
+pub mod access;
 pub mod auth;
 pub mod console;
 pub mod hooks;
@@ -21,6 +22,7 @@ pub mod routes;
 pub mod server;
 pub mod sessions;
 pub mod state;
+pub mod tokens;
 pub mod watch;
 
 pub use past::{PastFault, PastFleet};

@@ -3,10 +3,10 @@
 use super::problem::Failure;
 use super::routes::{
     commands, deploys, drift, events, fleet, hooks, hosts, jobs, past, plans, rollouts, session,
-    tasks,
+    tasks, tokens,
 };
 use super::state::{ApiState, CommandFault};
-use super::{auth, console, logs, metrics, openapi, watch};
+use super::{access, auth, console, logs, metrics, openapi, watch};
 use crate::git::MAX_TOTAL_BYTES;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -83,6 +83,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             session::open_session,
             session::close_session
         ))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::revoke_token))
         .routes(routes!(commands::enrol))
         .routes(routes!(commands::refresh))
         .routes(routes!(commands::down))
@@ -117,6 +119,10 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(|| async { console::wrong_method() })
         .layer(middleware::from_fn(super::past::refuse_commands))
         .layer(middleware::from_fn_with_state(state.clone(), only_reads))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            access::viewers_read,
+        ))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .fallback(console::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

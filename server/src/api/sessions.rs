@@ -114,6 +114,14 @@ impl Sessions {
         })
     }
 
+    /// Ends the sessions of a token.
+    pub fn close_those_of(&self, name: &str) {
+        self.with(|open| {
+            open.retain(|_, session| session.name != name);
+            self.keep(open);
+        });
+    }
+
     /// Ends a session.
     pub fn close(&self, id: &str) {
         self.with(|open| {

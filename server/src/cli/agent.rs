@@ -4,6 +4,7 @@ use super::parent;
 use crate::agent::link::{self, Identity, LinkError, enrol};
 use crate::agent::{self, AgentConfig, LinkState};
 use crate::cli::failure::Failure;
+use crate::cli::run;
 use crate::runtime::docker::DockerEngine;
 use anyhow::Context as _;
 use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
@@ -14,9 +15,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Frames that wait between the agent's loop and its connection; the loop says everything again when one was lost.
 const FRAMES: usize = 256;
-
-/// Where an engine listens that nobody configured otherwise.
-const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 
 /// What a machine's network is taken to carry where nobody says it.
 const DEFAULT_NETWORK: Mbps = Mbps(1000);
@@ -114,11 +112,10 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let name = host_name(&args)?;
     let identity = identity(&args, &name).await?;
     tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
-    let docker = args
-        .docker
-        .or_else(|| std::env::var("DOCKER_HOST").ok())
-        .filter(|address| !address.is_empty())
-        .unwrap_or_else(|| DEFAULT_DOCKER.to_owned());
+    let docker = run::socket(
+        args.docker.filter(|address| !address.is_empty()),
+        std::env::var("DOCKER_HOST").ok(),
+    )?;
     let runtime = DockerEngine::new(&docker);
     let config = AgentConfig {
         host: identity.host(),

@@ -246,6 +246,13 @@ impl Client {
         self.read(self.send(request).await?).await
     }
 
+    /// `DELETE /api/v1/{path}`, which answers nothing.
+    pub async fn delete(&self, path: &[&str]) -> Result<(), ClientError> {
+        let url = self.address(&api(path), &Query::new());
+        let request = self.request(Method::DELETE, url).timeout(ANSWER_TIMEOUT);
+        self.send(request).await.map(drop)
+    }
+
     /// The first `limit` items of a list, over as many pages as it takes.
     pub async fn list(
         &self,

@@ -135,7 +135,7 @@ pub(super) fn plan() -> Value {
             "seconds": 75, "goes_on": false, "taken": [], "capacity": host()["capacity"]
         },
         "outcome": {"started": 2, "as_predicted": 1, "stopped": 4, "seconds": 31},
-        "can_be_approved": true, "approvals_required": 2, "policy_changes": false, "refusal": null,
+        "can_be_approved": true, "approvals_required": 2, "policy_changes": false, "apps": ["web"], "signed_by": null, "refusal": null,
         "approvals": [{
             "by": "ada", "reason": "nobody uses them", "at": "2026-11-22T09:58:30Z", "expires_at": "2026-11-22T10:58:30Z"
         }],

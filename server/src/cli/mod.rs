@@ -34,6 +34,7 @@ mod sse;
 mod status;
 mod table;
 mod time;
+mod token;
 mod up;
 pub mod validate;
 
@@ -104,6 +105,7 @@ enum Command {
     RemoveHost(orders::RemoveHostArgs),
     /// Make a single-use token and print the command with which a host joins
     EnrolToken,
+    Token(token::TokenArgs),
     /// Make the control plane read the repository now
     Refresh(refresh::RefreshArgs),
     /// Print a completion script for a shell
@@ -165,6 +167,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => orders::rollback(args, &client()?, &screen).await,
         Command::Rollout(args) => orders::rollout(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
+        Command::Token(args) => token::token(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,
         Command::Completions { shell } => {

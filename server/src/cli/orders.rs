@@ -293,6 +293,15 @@ pub(super) async fn enrol_token(client: &Client, screen: &Screen) -> anyhow::Res
         "Run this on the new host, once, before {}:",
         crate::cli::time::seconds(token.expires_at)
     );
+    let only_here = reqwest::Url::parse(&token.url)
+        .is_ok_and(|url| matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")));
+    if only_here {
+        eprintln!(
+            "Only this machine reaches {}: for another host, start the control plane with --agent-listen on an address that it \
+             reaches.",
+            token.url
+        );
+    }
     print(&format!(
         "muster agent --join {} {}\n",
         quote(&token.token),

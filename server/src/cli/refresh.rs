@@ -4,9 +4,11 @@
 use crate::cli::client::{Client, Query};
 use crate::cli::rows;
 use crate::cli::screen::print;
-use muster_schemas::api::{FleetView, List, PlanStatus, PlanView};
+use muster_schemas::api::{FleetView, JobChangeView, List, PlanStatus, PlanView};
+use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::Millis;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use tokio::time::Instant;
 
 /// So many faults are told; the plan's page has all of them.
 const FAULTS: usize = 8;
+
+/// And so many of one file.
+const FAULTS_OF_FILE: usize = 2;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -106,20 +111,28 @@ fn told(plan: &PlanView, url: &str) -> String {
     } else if plan.changes.is_empty() {
         writeln!(text, "Muster has read this push: no job changes.").ok();
     } else {
+        let jobs = match plan.changes.len() {
+            1 => "1 job changes".to_owned(),
+            jobs => format!("{jobs} jobs change"),
+        };
+        let starts = match plan.starts {
+            1 => "1 task starts".to_owned(),
+            starts => format!("{starts} tasks start"),
+        };
+        let replaces = match plan.replaces {
+            1 => "1 is replaced".to_owned(),
+            replaces => format!("{replaces} are replaced"),
+        };
+        let stops = match plan.stops {
+            1 => "1 stops".to_owned(),
+            stops => format!("{stops} stop"),
+        };
         writeln!(
             text,
-            "Muster has planned this push: {} {}, {} tasks start, {} are replaced, {} stop. {page}",
-            plan.changes.len(),
-            if plan.changes.len() == 1 {
-                "job changes"
-            } else {
-                "jobs change"
-            },
-            plan.starts,
-            plan.replaces,
-            plan.stops
+            "Muster has planned this push: {jobs}, {starts}, {replaces}, {stops}. {page}"
         )
         .ok();
+        removed(&mut text, plan);
     }
     for withheld in plan.withheld.iter().take(FAULTS) {
         writeln!(
@@ -136,22 +149,51 @@ fn told(plan: &PlanView, url: &str) -> String {
         )
         .ok();
     }
-    for problem in plan.refused.iter().take(FAULTS) {
-        writeln!(
-            text,
-            "  {}:{}:{}: {}",
-            problem.path, problem.line, problem.column, problem.message
-        )
-        .ok();
+    let shown = worth_showing(&plan.refused);
+    for problem in &shown {
+        // What is wrong with a file as a whole has no line, and what is wrong with a document as a whole no column.
+        let place = match (problem.line, problem.column) {
+            (0, _) => problem.path.clone(),
+            (line, 0) => format!("{}:{line}", problem.path),
+            (line, column) => format!("{}:{line}:{column}", problem.path),
+        };
+        writeln!(text, "  {place}: {}", problem.message).ok();
         if !problem.help.is_empty() {
             writeln!(text, "    {}", problem.help).ok();
         }
     }
-    let more = plan.refused.len().saturating_sub(FAULTS);
+    let more = plan.refused.len() - shown.len();
     if more > 0 {
-        writeln!(text, "  … and {more} more").ok();
+        writeln!(text, "  … and {more} more: muster describe plan {id}").ok();
     }
     text
+}
+
+/// The jobs whose documents this push removes: nothing else on the way from a deleted file to its containers is seen here.
+fn removed(text: &mut String, plan: &PlanView) {
+    let gone = |change: &&JobChangeView| matches!(change.action.as_str(), "undeclare" | "prune");
+    let all = plan.changes.iter().filter(gone).count();
+    for change in plan.changes.iter().filter(gone).take(FAULTS) {
+        let what = match change.action.as_str() {
+            "prune" => "is pruned: it is stopped once the policy's grace is over",
+            _ => "is undeclared: it runs on, until its document is back or the policy prunes",
+        };
+        writeln!(text, "  {} {what}", change.job).ok();
+    }
+    if all > FAULTS {
+        writeln!(text, "  … and {} more", all - FAULTS).ok();
+    }
+}
+
+/// Some of the faults, with no more than a few of one file: one that is broken all over must not hide the others.
+fn worth_showing(faults: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let mut of_file: BTreeMap<&str, usize> = BTreeMap::new();
+    let few = faults.iter().filter(|fault| {
+        let seen = of_file.entry(&fault.path).or_default();
+        *seen += 1;
+        *seen <= FAULTS_OF_FILE
+    });
+    few.take(FAULTS).collect()
 }
 
 #[cfg(test)]
@@ -166,6 +208,32 @@ mod tests {
         assert!(!names_a_commit(
             "The repository cannot be reached: no route to host"
         ));
+    }
+
+    #[test]
+    fn one_broken_file_does_not_hide_the_others_and_what_is_gone_is_named() {
+        let mut plan: PlanView = serde_json::from_value(fixtures::plan()).unwrap();
+        plan.status = PlanStatus::Applied;
+        plan.withheld.clear();
+        let fault = |path: &str, line: u32, column: u32| Diagnostic {
+            path: path.to_owned(),
+            line,
+            column,
+            message: "it is wrong".to_owned(),
+            help: String::new(),
+            ..plan.refused[0].clone()
+        };
+        let mut faults: Vec<Diagnostic> =
+            (1..60).map(|line| fault("alias.yaml", line, 3)).collect();
+        faults.push(fault("big.yaml", 0, 0));
+        faults.push(fault("x-noimage.yaml", 1, 0));
+        plan.refused = faults;
+        let mut change = plan.changes[0].clone();
+        change.job = "hello".to_owned();
+        change.action = "undeclare".to_owned();
+        plan.changes = vec![change];
+        (plan.starts, plan.replaces, plan.stops) = (1, 1, 0);
+        insta::assert_snapshot!(told(&plan, "http://127.0.0.1:7400"));
     }
 
     #[test]

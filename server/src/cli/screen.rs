@@ -76,10 +76,5 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// The text in one line and without control characters: names and reasons come from files and containers of other people,
 /// and must not steer the terminal.
 pub(super) fn tame(text: &str) -> String {
-    let tame = |c: char| match c {
-        '\n' | '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.trim_end().chars().map(tame).collect()
+    muster_schemas::text::one_line(text)
 }

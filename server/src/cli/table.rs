@@ -1,6 +1,7 @@
 //! Aligned columns for people, and what a colour means.
 
 use crate::cli::screen::{Screen, tame};
+use muster_schemas::text::cut;
 use std::fmt::Write;
 
 /// What a cell's colour says. The word beside it says the same.
@@ -150,16 +151,6 @@ impl Table {
         }
         text
     }
-}
-
-/// The text in at most `room` characters.
-pub(super) fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 #[cfg(test)]

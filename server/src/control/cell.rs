@@ -154,6 +154,7 @@ impl Cell for RunningCell {
                         | Refusal::OutsideCapacity { .. }
                         | Refusal::JobIsFrozen { .. }
                         | Refusal::TooManyStops { .. }
+                        | Refusal::TooLittleHeadroom { .. }
                         | Refusal::BadEndOfResize(_)
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)

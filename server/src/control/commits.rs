@@ -4,7 +4,7 @@ use super::handle::{ControlHandle, followed};
 use crate::api::state::CommandFault;
 use crate::git::{
     CommitError, Content, Followed, NewCommit, ReadAtError, Reading, Remote, SigningKey, commit,
-    read, read_at,
+    read, read_in_history,
 };
 use jiff::Timestamp;
 use muster_core::decide::deploy::asks_for;
@@ -217,7 +217,7 @@ fn content(remote: &Remote, head: Reading, change: &Change) -> Result<Content, C
 }
 
 fn revision_of(remote: &Remote, revision: &str) -> Result<Reading, CommandFault> {
-    read_at(remote, revision).map_err(|error| match error {
+    read_in_history(remote, revision).map_err(|error| match error {
         ReadAtError::NoRevision { .. } => CommandFault::NotFound(error.to_string()),
         ReadAtError::Trouble(trouble) => unavailable(trouble.to_string()),
     })

@@ -9,6 +9,7 @@ mod agents;
 mod canaries;
 mod cell;
 mod commits;
+mod count;
 mod deploys;
 mod frozen;
 mod handle;

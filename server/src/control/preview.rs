@@ -1,16 +1,16 @@
 //! A plan that is only worked out: what it would change and lead to, without a word to anybody.
 
-use super::handle::ControlHandle;
+use super::handle::{ControlHandle, followed};
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
-use crate::git::{Followed, ReadAtError, Reading, Remote, read, read_at, read_reference};
+use crate::git::{ReadAtError, Reading, Remote, read, read_at, read_reference};
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
 use muster_core::guard;
 use muster_core::plan::{PlanInput, plan};
 use muster_core::predict::predict;
-use muster_core::signatures::Signed;
+use muster_core::signatures::{Signed, Verdict, judge};
 use muster_core::specs::{Reader, SpecFile};
 use muster_core::view::plan_view_of;
 use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
@@ -19,6 +19,9 @@ use muster_schemas::ids::CommitId;
 use muster_schemas::plan::Revision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What stands for the commit of files that are not committed yet.
+const WORKING_TREE: &str = "working-tree";
 
 /// Works out the plan that is asked for.
 pub(super) async fn preview(
@@ -33,12 +36,15 @@ pub(super) async fn preview(
         } => working_tree(files, by),
         PlanRequest { revision, .. } => {
             let remote = remote.clone();
+            let followed = control.read(followed);
             in_thread(move || match revision {
-                Some(revision) => read_at(&remote, &revision).map_err(|error| match error {
-                    ReadAtError::NoRevision { .. } => PreviewFault::NotFound(error.to_string()),
-                    ReadAtError::Trouble(trouble) => unreadable(&trouble),
-                }),
-                None => read(&remote, &Followed::default()).map_err(|trouble| unreadable(&trouble)),
+                Some(revision) => {
+                    read_at(&remote, &revision, &followed).map_err(|error| match error {
+                        ReadAtError::NoRevision { .. } => PreviewFault::NotFound(error.to_string()),
+                        ReadAtError::Trouble(trouble) => unreadable(&trouble),
+                    })
+                }
+                None => read(&remote, &followed).map_err(|trouble| unreadable(&trouble)),
             })
             .await??
         }
@@ -53,7 +59,8 @@ pub(super) async fn preview_reference(
     reference: String,
 ) -> Result<PlanPreview, PreviewFault> {
     let remote = remote.clone();
-    let read = in_thread(move || read_reference(&remote, &reference)).await?;
+    let followed = control.read(followed);
+    let read = in_thread(move || read_reference(&remote, &reference, &followed)).await?;
     let reading = read.map_err(|trouble| unreadable(&trouble))?;
     plan_reading(control, &reading).await
 }
@@ -86,7 +93,7 @@ async fn in_thread<T: Send + 'static>(
 fn working_tree(files: Vec<PlanFile>, by: String) -> Reading {
     Reading {
         revision: Revision {
-            commit: CommitId::from("working-tree"),
+            commit: CommitId::from(WORKING_TREE),
             author: by,
             subject: "what is not committed yet".to_owned(),
             committed_at: Timestamp::now(),
@@ -110,12 +117,20 @@ fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
     let holds = guard::check(fleet, &plan, now);
     let prediction = predict(fleet, &plan, now);
     let changes = !plan.changes.is_empty() || plan.policy_changes;
-    let would_be_held = !holds.is_empty();
     let mut entry = PlanEntry::new(Arc::new(plan), now);
     entry.holds = holds;
     entry.prediction = Some(Arc::new(prediction));
     let required = guard::policy(fleet).approvals.required;
-    let plan = plan_view_of(&entry, PlanStatus::Proposed, required);
+    let mut plan = plan_view_of(fleet, &entry, PlanStatus::Proposed, required);
+    // What is not committed yet is signed later, if at all.
+    let is_committed = input.revision.commit.as_str() != WORKING_TREE;
+    if is_committed
+        && let Verdict::Refused(trouble) = judge(fleet.policy.as_ref(), &input.signed, now)
+    {
+        plan.holds
+            .insert(0, format!("it would not be followed at all: {trouble}"));
+    }
+    let would_be_held = !plan.holds.is_empty();
     let markdown = plan_markdown(&plan);
     PlanPreview {
         plan,

@@ -75,6 +75,13 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         .map(Prometheus::new)
         .transpose()
         .context("--prometheus cannot be used")?;
+    if !config.listen.ip().is_loopback() {
+        tracing::warn!(
+            listen = %config.listen,
+            "API and console speak plain HTTP and listen on more than this machine: tokens and sessions can be read on the way; \
+             put a proxy with TLS before them, or listen on 127.0.0.1"
+        );
+    }
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
     let api_listener = listen(config.listen, "--listen").await?;
     let agent_listener = listen(config.agent_listen, "--agent-listen").await?;
@@ -292,7 +299,7 @@ fn api_state(
     token: &str,
     shutdown: &CancellationToken,
 ) -> api::state::ApiState {
-    let tokens = api::auth::Tokens::admin(token);
+    let tokens = api::auth::Tokens::kept_in(&config.home, token);
     let sessions = api::auth::Sessions::kept_in(&config.home, &tokens);
     let mut state = api::state::ApiState::new(Arc::new(cell), tokens, shutdown.clone());
     state.sessions = Arc::new(sessions);

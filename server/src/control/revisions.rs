@@ -1,5 +1,6 @@
 //! From what was read of the repository to an input for the loop: documents checked, images resolved.
 
+use super::count;
 use super::handle::ControlHandle;
 use crate::git::Reading;
 use crate::images;
@@ -89,6 +90,7 @@ pub async fn follow_repository(
                 (reading, Some(pauses))
             }
         };
+        let began = Instant::now();
         let prepared = prepare(&control, &reading, &mut reader).await;
         let is_whole = matches!(&prepared, Some((_, true)));
         again = (!is_whole).then(|| {
@@ -104,7 +106,9 @@ pub async fn follow_repository(
         });
         if let Some((input, _)) = prepared {
             predicted(&control, &input);
-            give(&control, Input::Revision(Box::new(input))).await;
+            if give(&control, Input::Revision(Box::new(input))).await {
+                count::synced(began.elapsed());
+            }
         }
     }
 }
@@ -117,10 +121,13 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn give(control: &ControlHandle, input: Input) {
-    if let Err(error) = control.take(input).await {
+/// Gives what was read to the loop, and says whether it was taken.
+async fn give(control: &ControlHandle, input: Input) -> bool {
+    let taken = control.take(input).await;
+    if let Err(error) = &taken {
         tracing::warn!(%error, "a reading of the repository was not taken");
     }
+    taken.is_ok()
 }
 
 /// Works out beside the loop what the plan for the input will lead to, and gives that to the loop, where the plan came about as it

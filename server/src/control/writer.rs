@@ -1,5 +1,6 @@
 //! The loop itself: take inputs, decide, append, show.
 
+use super::count;
 use super::handle::{ControlHandle, Message, ServeInfo, Waiting, followed};
 use crate::journal::{Journal, JournalError, Opened, Snapshot};
 use jiff::Timestamp;
@@ -71,6 +72,8 @@ pub struct Started {
     epoch: u64,
     inputs: mpsc::Receiver<Message>,
     snapshot_at: u64,
+    /// What the leadership's beginning made durable: it is counted when the loop runs, since nothing is counted before.
+    begun: Vec<Record>,
 }
 
 impl Started {
@@ -117,6 +120,7 @@ pub async fn start(opened: Opened, info: ServeInfo) -> Result<Started, ControlEr
         epoch,
         inputs,
         snapshot_at,
+        begun: records,
     })
 }
 
@@ -167,7 +171,10 @@ async fn run_on(
         epoch,
         mut inputs,
         mut snapshot_at,
+        begun,
     } = started;
+    count::begin();
+    count::count(&begun);
     let mut batch: Vec<Message> = Vec::with_capacity(BATCH);
     let mut due: Option<Timestamp> = None;
     loop {
@@ -243,6 +250,8 @@ async fn show(
     let mut touched = BTreeSet::new();
     let mut finished = Vec::new();
     {
+        // Before anybody can see what has happened, so that no counter is behind what is shown.
+        count::count(records);
         let mut fleet = shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
             touched.extend(touched_host(&fleet, record));
@@ -264,7 +273,6 @@ async fn show(
         changed
     });
     for record in records {
-        metrics::counter!("muster_events_total").increment(1);
         // Without a watcher there is nobody to tell.
         let _ = shared.records.send(Arc::new(record.clone()));
     }

@@ -135,21 +135,39 @@ impl Reader {
 }
 
 /// Reads any revision: a commit, or what names one in git's way (`main~1`, a branch, a tag). It blocks, for as long as a fetch
-/// takes. What a repository on another machine has beside the followed branch is not there.
+/// takes. What is beside the followed branch can be read, too, as far as it is there: look at it, and commit nothing of it.
 ///
 /// # Errors
 /// No such revision, or what makes the repository one that cannot be read.
-pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> {
+pub fn read_at(
+    remote: &Remote,
+    revision: &str,
+    followed: &Followed,
+) -> Result<Reading, ReadAtError> {
     let mut found = head(remote)?;
-    found.commit = found
-        .repository
-        .revparse_single(revision)
-        .and_then(|object| object.peel_to_commit())
-        .map(|commit| commit.id())
-        .map_err(|error| ReadAtError::NoRevision {
+    found.commit = found.find(revision)?;
+    Ok(found.reading(followed, &Blobs::default())?)
+}
+
+/// Like [`read_at`], of the followed branch's own history alone: what was never on it, nobody has let in.
+///
+/// # Errors
+/// Those of [`read_at`], or the revision was never on the branch.
+pub fn read_in_history(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> {
+    let mut found = head(remote)?;
+    let (top, commit) = (found.commit, found.find(revision)?);
+    let is_in_history = commit == top
+        || found
+            .repository
+            .graph_descendant_of(top, commit)
+            .unwrap_or(false);
+    if !is_in_history {
+        return Err(ReadAtError::NoRevision {
             revision: revision.to_owned(),
-            message: error.message().to_owned(),
-        })?;
+            message: "it is not in the history of the followed branch".to_owned(),
+        });
+    }
+    found.commit = commit;
     Ok(found.reading(&Followed::default(), &Blobs::default())?)
 }
 
@@ -158,9 +176,13 @@ pub fn read_at(remote: &Remote, revision: &str) -> Result<Reading, ReadAtError> 
 ///
 /// # Errors
 /// No such reference, or what makes the repository one that cannot be read.
-pub fn read_reference(remote: &Remote, name: &str) -> Result<Reading, RepositoryTrouble> {
+pub fn read_reference(
+    remote: &Remote,
+    name: &str,
+    followed: &Followed,
+) -> Result<Reading, RepositoryTrouble> {
     let (repository, commit) = remote::open_reference(remote, name)?;
-    Head { repository, commit }.reading(&Followed::default(), &Blobs::default())
+    Head { repository, commit }.reading(followed, &Blobs::default())
 }
 
 /// Why a revision that somebody named cannot be read.
@@ -198,6 +220,18 @@ pub(crate) fn head(remote: &Remote) -> Result<Head, RepositoryTrouble> {
 }
 
 impl Head {
+    /// The commit that somebody names.
+    fn find(&self, revision: &str) -> Result<Oid, ReadAtError> {
+        self.repository
+            .revparse_single(revision)
+            .and_then(|object| object.peel_to_commit())
+            .map(|commit| commit.id())
+            .map_err(|error| ReadAtError::NoRevision {
+                revision: revision.to_owned(),
+                message: error.message().to_owned(),
+            })
+    }
+
     /// The commit.
     pub(crate) fn commit(&self) -> CommitId {
         CommitId(self.commit.to_string())

@@ -142,7 +142,9 @@ impl Settings {
             source,
         })?;
         let file: NotifyFile =
-            serde_saphyr::from_str(&text).map_err(|error| SettingsError::Syntax {
+            // Without the lines around a fault: secrets may stand there.
+            serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { with_snippet: false })
+                .map_err(|error| SettingsError::Syntax {
                 path: path.to_owned(),
                 message: error.to_string(),
             })?;

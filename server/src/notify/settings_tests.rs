@@ -177,6 +177,16 @@ fn what_is_no_such_file_is_told_with_its_place() {
 }
 
 #[test]
+fn a_mistake_beside_a_secret_does_not_tell_the_secret() {
+    let text = "webhooks:\n  - name: a\n    url: https://example.com/hook\n    secret: hunter2hunter2\n    tokn: abc\n";
+    let error = load(text).unwrap_err();
+    assert!(matches!(error, SettingsError::Syntax { .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("tokn") && error.contains('5'), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
 fn a_file_with_too_many_targets_is_not_taken() {
     let target = |number: usize| format!("  - {{name: t{number}, url: 'https://a.example.com'}}\n");
     let file = |count: usize| {

@@ -109,7 +109,7 @@ impl MemoryCell {
                 job: JobId::from("web"),
                 action: JobAction::Create {
                     target: Box::new(Target {
-                        spec,
+                        spec: Arc::new(spec),
                         image: "registry.example.com/web@sha256:aa".to_owned(),
                         source,
                         replaces_tasks: true,

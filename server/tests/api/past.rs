@@ -44,7 +44,7 @@ async fn changed() -> (Arc<MemoryCell>, AttemptId, u64) {
     };
     let mut target = target;
     target.image = "registry.example.com/web@sha256:bb".to_owned();
-    target.spec.image = "registry.example.com/web:2".to_owned();
+    Arc::make_mut(&mut target.spec).image = "registry.example.com/web:2".to_owned();
     plan.changes[0].action = JobAction::Update { target };
     cell.say(Event::PlanMade {
         plan: Box::new(plan),

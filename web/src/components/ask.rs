@@ -4,9 +4,11 @@ use crate::api::{self, Trouble};
 use crate::components::shape::shape;
 use crate::components::text;
 use crate::format;
+use crate::may::may;
 use crate::past::past;
 use crate::tone::Shape;
 use leptos::prelude::*;
+use muster_schemas::access::Needs;
 use serde_json::{Value, json};
 
 /// What is asked.
@@ -19,6 +21,8 @@ pub struct Ask {
     pub path: String,
     /// What goes there beside the reason.
     pub body: Value,
+    /// What it takes: who may not is not offered it.
+    pub needs: Needs,
     /// Whether it is what most people will want to do here.
     pub primary: bool,
 }
@@ -30,9 +34,11 @@ pub fn ask(question: Ask) -> AnyView {
         will,
         path,
         body,
+        needs,
         primary,
     } = question;
     let past = past();
+    let may = may(needs);
     let name = word.split(' ').next().unwrap_or(word).to_lowercase();
     let field = format!("why-{name}");
     let open = RwSignal::new(false);
@@ -72,7 +78,7 @@ pub fn ask(question: Ask) -> AnyView {
     let (label, test, form_test) = (field.clone(), name.clone(), name);
     view! {
         // Who looks at the past must not act on the present by it.
-        <div class="ask" class:open=open hidden=move || !past.is_now()>
+        <div class="ask" class:open=open hidden=move || !past.is_now() || !may.get()>
             <button
                 type="button"
                 class=class

@@ -5,6 +5,7 @@ use crate::components::ask::{Ask, ask};
 use crate::components::text;
 use crate::tone::Shape;
 use leptos::prelude::*;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{FreezeView, OutOfTimeView};
 use muster_schemas::plan::FreezeScope;
 use serde_json::json;
@@ -32,6 +33,10 @@ fn one(freeze: &FreezeView) -> AnyView {
             ),
             path: "/resume".to_owned(),
             body: json!({ "scope": freeze.scope }),
+            needs: match &freeze.app {
+                Some(app) => Needs::app(app),
+                None => Needs::Role(Role::Operator),
+            },
             primary: false,
         })
     };
@@ -77,7 +82,7 @@ fn capital(scope: &FreezeScope) -> String {
 }
 
 /// The button that freezes something.
-pub fn freeze_button(scope: &FreezeScope) -> AnyView {
+pub fn freeze_button(scope: &FreezeScope, needs: Needs) -> AnyView {
     let word = match scope {
         FreezeScope::Cell => "Freeze the cell",
         FreezeScope::App { .. } => "Freeze the app",
@@ -91,6 +96,7 @@ pub fn freeze_button(scope: &FreezeScope) -> AnyView {
         ),
         path: "/freeze".to_owned(),
         body: json!({ "scope": scope }),
+        needs,
         primary: false,
     })
 }

@@ -7,10 +7,12 @@ use crate::api::{self, Trouble};
 use crate::components::shape::{icon, icons, shape};
 use crate::components::{changes, text};
 use crate::format;
+use crate::may::may;
 use crate::past::past;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::Shape;
 use leptos::prelude::*;
+use muster_schemas::access::Needs;
 use muster_schemas::api::{CommitAnswer, List, PlanPreview, PlanView};
 use muster_schemas::plan::Revision;
 use serde_json::json;
@@ -22,6 +24,8 @@ pub struct Target {
     pub revision: Revision,
     /// Only this job's document; without it, all files.
     pub job: Option<String>,
+    /// What it takes.
+    pub needs: Needs,
 }
 
 /// What the panel is about; none while it is closed.
@@ -31,12 +35,13 @@ pub type Chosen = RwSignal<Option<Target>>;
 pub fn button(chosen: Chosen, target: Target) -> AnyView {
     let commit = target.revision.commit.as_str().to_owned();
     let past = past();
+    let may = may(target.needs.clone());
     view! {
         <button
             type="button"
             class="button"
             // Who looks at the past must not act on the present by it.
-            hidden=move || !past.is_now()
+            hidden=move || !past.is_now() || !may.get()
             data-test-rollback=commit
             on:click=move |_| chosen.set(Some(target.clone()))
         >

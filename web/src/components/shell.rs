@@ -4,6 +4,7 @@ use crate::components::panels::{self, Panel};
 use crate::components::shape::{icon, icons, shape};
 use crate::components::{jump, text, time};
 use crate::live::{Link, live};
+use crate::may::May;
 use crate::past::past;
 use crate::query::Query;
 use crate::session::Who;
@@ -27,7 +28,13 @@ const PAGES: [(&str, &str, &str); 7] = [
 ];
 
 /// The rail on the left.
-pub fn rail() -> AnyView {
+pub fn rail(may: May) -> AnyView {
+    let whose = move || match may.session() {
+        Some(session) => {
+            format!("End the session: {} {}", session.name, session.rights).replace('`', "")
+        }
+        None => "End the session".to_owned(),
+    };
     let path = use_location().pathname;
     let who: Who = expect_context();
     let links = PAGES
@@ -65,7 +72,7 @@ pub fn rail() -> AnyView {
             </a>
             {links}
             <span class="grow"></span>
-            <button type="button" class="rail-link" title="End the session" data-test-sign-out on:click=move |_| who.sign_out()>
+            <button type="button" class="rail-link" title=whose data-test-sign-out on:click=move |_| who.sign_out()>
                 {icon(icons::LEAVE)}
                 <span>"Sign out"</span>
             </button>

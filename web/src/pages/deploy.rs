@@ -10,6 +10,7 @@ use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{DeployView, List, PlanView};
 use muster_schemas::deploy::DeployStatus;
 use serde_json::json;
@@ -34,12 +35,12 @@ pub fn page() -> AnyView {
         {not_fresh(deploy)}
         {present(deploy, page_skeleton, move |deploy| {
             // A question that somebody is answering must not be built anew by every step of the rollout.
-            let to_cancel = Memo::new(move |_| deploy.with(|deploy| can_be_taken_back(deploy).then(|| deploy.id.clone())));
+            let to_cancel = Memo::new(move |_| deploy.with(|deploy| can_be_taken_back(deploy).then(|| (deploy.id.clone(), deploy.app.clone()))));
             let commit = Memo::new(move |_| deploy.with(|deploy| deploy.commit.clone()));
             view! {
                 {move || deploy.with(show)}
                 {move || commit.get().map(|commit| plans(&commit))}
-                <div class="asks">{move || to_cancel.get().map(|id| cancel(&id))}</div>
+                <div class="asks">{move || to_cancel.get().map(|(id, app)| cancel(&id, app.as_deref()))}</div>
             }
             .into_any()
         })}
@@ -56,13 +57,14 @@ fn can_be_taken_back(deploy: &DeployView) -> bool {
     }
 }
 
-fn cancel(id: &str) -> AnyView {
+fn cancel(id: &str, app: Option<&str>) -> AnyView {
     ask(Ask {
         word: "Cancel the deploy",
         will: "Another commit puts the job's document back as it was, and the tasks that still run the version before are kept."
             .to_owned(),
         path: format!("{}/cancel", address::deploy(id)),
         body: json!({}),
+        needs: app.map_or(Needs::Role(Role::Operator), Needs::app),
         primary: false,
     })
 }

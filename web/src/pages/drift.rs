@@ -30,7 +30,8 @@ pub fn page() -> AnyView {
     text::page_title(|| "Drift".to_owned());
     let filters = in_address();
     let want = RwSignal::new(STEP);
-    let list: Query<List<DriftView>> = query::many(
+    // Where what runs is not what git says is asked of the agents, and of now alone.
+    let list: Query<List<DriftView>> = query::many_of_now(
         move || Question {
             path: filters.now.get().only(&KEYS).on("/drift"),
             interest: Interest::All,

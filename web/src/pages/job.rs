@@ -12,6 +12,7 @@ use crate::tone::{self, Shape};
 use crate::{format, yaml};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
+use muster_schemas::access::Needs;
 use muster_schemas::api::{
     DisruptionBudgetView, EventView, FleetView, JobDetail, JobStatus, List, MeasurementView,
     RolloutState, RolloutView, TaskView,
@@ -148,8 +149,9 @@ fn frozen_job(job: Signal<JobDetail>) -> AnyView {
     view! {
         {move || freezes.with(|freezes| freeze::frozen(freezes))}
         {move || freezes.with(Vec::is_empty).then(|| {
-            let job = id.get().0.as_str().into();
-            view! { <div class="asks">{freeze::freeze_button(&FreezeScope::Job { job })}</div> }
+            let (job, app) = id.get();
+            let job = job.as_str().into();
+            view! { <div class="asks">{freeze::freeze_button(&FreezeScope::Job { job }, Needs::app(&app))}</div> }
         })}
     }
     .into_any()
@@ -247,18 +249,18 @@ fn tell_rollout(job: Signal<JobDetail>) -> AnyView {
                 .rollout
                 .as_ref()
                 .map_or_else(Vec::new, |rollout| rollout.actions.clone());
-            (job.job.id.clone(), actions)
+            (job.job.id.clone(), job.job.app.clone(), actions)
         })
     });
     view! {
-        {move || actions.with(|(id, actions)| (!actions.is_empty()).then(|| view! {
-            <div class="asks">{actions.iter().map(|word| tell_button(id, *word)).collect_view()}</div>
+        {move || actions.with(|(id, app, actions)| (!actions.is_empty()).then(|| view! {
+            <div class="asks">{actions.iter().map(|word| tell_button(id, app, *word)).collect_view()}</div>
         }))}
     }
     .into_any()
 }
 
-fn tell_button(id: &str, action: RolloutWord) -> AnyView {
+fn tell_button(id: &str, app: &str, action: RolloutWord) -> AnyView {
     let (word, will) = match action {
         RolloutWord::Promote => (
             "Promote",
@@ -275,6 +277,7 @@ fn tell_button(id: &str, action: RolloutWord) -> AnyView {
         will: will.to_owned(),
         path: format!("/jobs/{id}/rollout"),
         body: json!({ "action": action }),
+        needs: Needs::app(app),
         primary: false,
     })
 }
@@ -377,6 +380,7 @@ fn history(detail: &JobDetail, chosen: Chosen) -> AnyView {
                 let target = Target {
                     revision: entry.revision.clone(),
                     job: Some(detail.job.id.clone()),
+                    needs: Needs::app(&detail.job.app),
                 };
                 rollback::button(chosen, target)
             });

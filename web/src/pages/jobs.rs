@@ -138,12 +138,14 @@ fn row(row: Row<JobView>) -> AnyView {
     let batch = job.with_untracked(|job| job.kind == JobKind::Batch);
     view! {
         <tr data-test-job=id.clone() data-test-status=move || word.with(|job| tone::job(job).word)>
-            <td class="clip">
-                <a class="row-link" data-row href=address::job(&id)>{id.clone()}</a>
-                {batch.then(|| view! { <span class="tag after">"batch"</span> })}
-                {move || (!declared.with(|job| job.declared)).then(|| view! {
-                    <span class="tag after" title="No document of the applied revision asks for it" data-test-undeclared>"undeclared"</span>
-                })}
+            <td>
+                <span class="named">
+                    <a class="row-link clip" data-row href=address::job(&id) title=id.clone()>{id.clone()}</a>
+                    {batch.then(|| view! { <span class="tag after">"batch"</span> })}
+                    {move || (!declared.with(|job| job.declared)).then(|| view! {
+                        <span class="tag after" title="No document of the applied revision asks for it" data-test-undeclared>"undeclared"</span>
+                    })}
+                </span>
             </td>
             {move || job.with(cells)}
         </tr>

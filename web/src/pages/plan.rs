@@ -11,6 +11,7 @@ use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape, Tone};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{FleetView, PlanOutcomeView, PlanStatus, PlanView};
 use muster_schemas::plan::Prediction;
 use serde_json::json;
@@ -47,6 +48,7 @@ pub fn page() -> AnyView {
         (!holds).then_some(Target {
             revision,
             job: None,
+            needs: Needs::Role(Role::Operator),
         })
     });
     view! {
@@ -144,6 +146,7 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
             }.into_any()))}
             {text::fact("Commit", text::id("commit", plan.revision.commit.as_str()))}
             {text::fact("Author", view! { <span class="clip" title=plan.revision.author.clone()>{format::author(&plan.revision.author).to_owned()}</span> }.into_any())}
+            {plan.signed_by.clone().map(|signer| text::fact("Signed by", view! { <span class="clip" title=signer.clone()>{signer.clone()}</span> }.into_any()))}
             {text::fact("Committed", text::time(plan.revision.committed_at))}
             {text::fact("Made", text::time(plan.made_at))}
             {text::fact("Applied", text::maybe_time(plan.applied_at))}
@@ -160,8 +163,22 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
             PlanStatus::Held | PlanStatus::Refused | PlanStatus::Superseded | PlanStatus::Proposed => format!("{} would change", format::counted(plan.changes.len() as u64, "job")),
         }}</h2></div>
         {jobs}
+        {(!plan.changes.is_empty()).then(|| as_text(plan))}
         {withheld}
         {plan.prediction.as_ref().map(|prediction| predicted(prediction, plan.outcome.as_ref()))}
+    }
+    .into_any()
+}
+
+/// The changes in the words of the command line, letter by letter, for people who compare or quote them.
+fn as_text(plan: &PlanView) -> AnyView {
+    view! {
+        <section class="panel">
+            <details class="predicted-tasks">
+                <summary>"As text, as "<code>"muster plan"</code>" says it"</summary>
+                <pre class="code" data-test-plan-text>{plan.changes_text()}</pre>
+            </details>
+        </section>
     }
     .into_any()
 }
@@ -295,6 +312,11 @@ fn words(plan: &PlanView) -> AnyView {
 
 /// The ways to say yes and no to a held plan.
 fn decide(plan: &PlanView) -> AnyView {
+    let needs = if plan.policy_changes || plan.apps.is_empty() {
+        Needs::Role(Role::Operator)
+    } else {
+        Needs::Apps(plan.apps.iter().cloned().collect())
+    };
     let approve = plan.can_be_approved.then(|| {
         let more = match plan.approvals_required {
             0 | 1 => String::new(),
@@ -311,6 +333,7 @@ fn decide(plan: &PlanView) -> AnyView {
             ),
             path: format!("/plans/{}/approve", plan.id),
             body: json!({}),
+            needs: needs.clone(),
             primary: true,
         })
     });
@@ -321,6 +344,7 @@ fn decide(plan: &PlanView) -> AnyView {
                 .to_owned(),
         path: format!("/plans/{}/refuse", plan.id),
         body: json!({}),
+        needs,
         primary: false,
     });
     view! { <div class="asks">{approve}{refuse}</div> }.into_any()

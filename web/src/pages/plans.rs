@@ -11,6 +11,7 @@ use crate::pages::STEP;
 use crate::query::{self, Interest, Query, Question};
 use crate::tone::{self, Shape};
 use leptos::prelude::*;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{FleetView, List, PlanStatus, PlanView};
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::FreezeScope;
@@ -53,6 +54,15 @@ pub fn page() -> AnyView {
             .data
             .with(|fleet| fleet.as_ref().and_then(|fleet| fleet.out_of_time.clone()))
     });
+    let troubles = Memo::new(move |_| {
+        fleet.data.with(|fleet| {
+            let alerts = fleet.iter().flat_map(|fleet| &fleet.alerts);
+            alerts
+                .filter(|alert| alert.code.starts_with("repository-"))
+                .map(|alert| (alert.message.clone(), alert.since))
+                .collect::<Vec<_>>()
+        })
+    });
     let chosen: Chosen = RwSignal::new(None);
     view! {
         <div class="page-head">
@@ -60,13 +70,19 @@ pub fn page() -> AnyView {
             <span class="page-count">{move || plans.data.with(|list| list.as_ref().map(|list| format::count(list.total)))}</span>
             <div class="strip">{move || fleet.data.with(|fleet| fleet.as_ref().map(repository))}</div>
         </div>
-        <div class="asks">{move || cell_runs.get().then(|| freeze::freeze_button(&FreezeScope::Cell))}</div>
+        <div class="asks">{move || cell_runs.get().then(|| freeze::freeze_button(&FreezeScope::Cell, Needs::Role(Role::Operator)))}</div>
         {move || fleet.data.with(|fleet| fleet.as_ref().and_then(|fleet| fleet.held_plan.clone())).map(|plan| notice(
             "bad",
             Shape::Barred,
             "A plan is held: nothing of it happens.".to_owned(),
             view! { <p><a class="link strong" href=address::plan(&plan)>"See why, and what it would do"</a></p> }.into_any(),
         ))}
+        {move || troubles.get().into_iter().map(|(message, since)| notice(
+            "bad",
+            Shape::Barred,
+            "The repository is not followed: what runs, runs on.".to_owned(),
+            view! { <p>{text::rich(&message)}{since.map(|since| view! { " Since "{text::time(since)}"." })}</p> }.into_any(),
+        )).collect_view()}
         {move || out_of_time.get().map(|shut| freeze::out_of_time(&shut))}
         {move || freezes.with(|freezes| freeze::frozen(freezes))}
         {move || fleet.data.with(|fleet| fleet.as_ref().map(|fleet| refused(&fleet.refused)))}
@@ -83,12 +99,12 @@ pub fn page() -> AnyView {
                                 <th class="c-plan">"Plan"</th>
                                 <th class="c-state">"Status"</th>
                                 <th>"Revision"</th>
-                                <th class="c-owner spare">"Author"</th>
-                                <th class="c-n right spare">"Jobs"</th>
+                                <th class="c-owner spare roomy">"Author"</th>
+                                <th class="c-n right spare roomy">"Jobs"</th>
                                 <th class="c-n right">"Starts"</th>
                                 <th class="c-n right">"Replaces"</th>
                                 <th class="c-n right">"Stops"</th>
-                                <th class="c-n right spare">"Refused"</th>
+                                <th class="c-n right spare roomy">"Refused"</th>
                                 <th class="c-time right">"Made"</th>
                                 <th class="c-back spare"><span class="unseen">"Way back"</span></th>
                             </tr>
@@ -150,6 +166,7 @@ fn way_back(plan: &PlanView, applied: Option<&CommitId>) -> Option<Target> {
     is_back.then(|| Target {
         revision: plan.revision.clone(),
         job: None,
+        needs: Needs::Role(Role::Operator),
     })
 }
 
@@ -164,12 +181,12 @@ fn cells(plan: &PlanView) -> AnyView {
     view! {
         <td>{state(tone::plan(plan.status))}</td>
         <td class="clip">{text::revision(&plan.revision)}</td>
-        <td class="clip dim spare">{format::author(&plan.revision.author).to_owned()}</td>
-        <td class="right spare">{number(plan.changes.len() as u64)}</td>
+        <td class="clip dim spare roomy">{format::author(&plan.revision.author).to_owned()}</td>
+        <td class="right spare roomy">{number(plan.changes.len() as u64)}</td>
         <td class="right">{number(plan.starts.into())}</td>
         <td class="right">{number(plan.replaces.into())}</td>
         <td class="right">{number(plan.stops.into())}</td>
-        <td class="right spare">{number(plan.refused.len() as u64)}</td>
+        <td class="right spare roomy">{number(plan.refused.len() as u64)}</td>
         <td class="right">{text::time(plan.made_at)}</td>
     }
     .into_any()

@@ -66,7 +66,7 @@ pub fn page(who: Who) -> AnyView {
                             }
                                 .into_any()
                         }
-                        Session::Out(None) | Session::In(_) | Session::Unknown => view! {
+                        Session::Out(None) | Session::In | Session::Unknown => view! {
                             <p class="dim"><code>"muster up"</code>" prints a link that signs you in. The token also stands in "<code>"$MUSTER_HOME/env"</code>"."</p>
                         }
                             .into_any(),

@@ -5,8 +5,10 @@
 
 use super::{Draft, Refusal, automation};
 use crate::drift;
-use crate::fleet::{Fleet, Job, TaskPhase};
+use crate::fleet::Fleet;
 use crate::guard;
+use crate::headroom;
+use crate::plan::{active_tasks, serving_tasks};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::drift::{DriftField, ResizeEnd};
 use muster_schemas::event::Event;
@@ -78,11 +80,23 @@ pub(super) fn scale(
         }
         return Ok(());
     }
-    let stops = active_tasks(job).saturating_sub(desired);
+    // While red/black has two sets a larger size takes nothing away; a smaller one takes of both.
+    let stops = if desired < serving_tasks(job) {
+        active_tasks(job).saturating_sub(desired)
+    } else {
+        0
+    };
     if let Some(limit) = guard::too_many_of_job(fleet, job, stops) {
         return Err(Refusal::TooManyStops {
             job: id,
             limit: limit.to_string(),
+        });
+    }
+    let policy = guard::policy(fleet);
+    if let [reason, ..] = &headroom::too_little_for(fleet, job, desired, &policy.headroom)[..] {
+        return Err(Refusal::TooLittleHeadroom {
+            job: id,
+            limit: reason.to_string(),
         });
     }
     let until = until.or_else(|| (!ignored).then(|| draft.now + drift::RESIZE_EXPIRES));
@@ -101,15 +115,6 @@ pub(super) fn scale(
         draft.say(actor, event);
     }
     Ok(())
-}
-
-fn active_tasks(job: &Job) -> u32 {
-    let active = job
-        .tasks
-        .values()
-        .filter(|task| matches!(task.phase, TaskPhase::Active { .. }))
-        .count();
-    u32::try_from(active).unwrap_or(u32::MAX)
 }
 
 /// Ends sizes whose time is over or which the policy heals, and orders what is to be put back.

@@ -113,7 +113,12 @@ fn after_stop(
             reason: reason.clone(),
         },
         not_before: now,
-        retries: task.retries,
+        // What its predecessor failed at is not the new version's fault.
+        retries: if job.same_template(attempt.version, version) {
+            task.retries
+        } else {
+            0
+        },
         failures: 0,
     };
     let stopped = || {
@@ -225,7 +230,7 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
             QueueReason::Retry { message }
         },
         not_before: now + delay,
-        retries: task.retries + u32::from(counts),
+        retries: if outdated { 0 } else { task.retries } + u32::from(counts),
         failures,
     }
 }

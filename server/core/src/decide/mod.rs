@@ -385,6 +385,16 @@ pub enum Refusal {
         /// The limit.
         limit: String,
     },
+    /// A size that would leave too little free.
+    #[error(
+        "job `{job}` is not scaled: {limit}; choose a smaller size, or commit it, so that somebody can approve the plan"
+    )]
+    TooLittleHeadroom {
+        /// The job.
+        job: JobId,
+        /// The limit.
+        limit: String,
+    },
     /// A size that would end at once, or hardly ever.
     #[error(
         "a size beside git cannot end at {0}: choose a time within the next 7 days, or commit it"

@@ -8,9 +8,9 @@ use crate::plan::{PlanInput, plan, plan_released};
 use crate::signatures::{self, Verdict};
 use jiff::Timestamp;
 use muster_schemas::event::{Event, RepositoryTrouble};
-use muster_schemas::ids::PlanId;
-use muster_schemas::plan::{FreezeScope, HoldReason, JobChange, Plan};
-use muster_schemas::spec::Hook;
+use muster_schemas::ids::{JobId, PlanId};
+use muster_schemas::plan::{FreezeScope, HoldReason, JobAction, JobChange, Plan};
+use muster_schemas::spec::{Hook, JobSpec};
 use muster_schemas::state::Actor;
 use std::sync::Arc;
 
@@ -192,29 +192,41 @@ fn is_known(fleet: &Fleet, plan: &Plan) -> bool {
     };
     let same_revision =
         latest.plan.revision.commit == plan.revision.commit && latest.plan.refused == plan.refused;
-    let kept_back = |plan: &Plan| -> Vec<JobChange> {
+    let kept_back = |plan: &Plan| -> Vec<_> {
         let changes = plan.withheld.iter();
-        changes.map(|withheld| withheld.change.clone()).collect()
+        changes
+            .map(|withheld| asked_for(&withheld.change))
+            .collect()
     };
     let same_kept_back = kept_back(&latest.plan) == kept_back(plan);
     let applied =
         latest.applied_at.is_some() && plan.changes.is_empty() && fleet.policy == plan.policy;
-    let same_changes = match &latest.before_hooks {
-        None => latest.plan.changes == plan.changes,
-        // The hooks' own changes hold already, and while they run the tasks of others come and go: what is asked for is the same.
-        Some(began) => {
-            let asked_for = |plan: &Plan| -> Vec<_> {
-                let others = plan.changes.iter();
-                let others = others.filter(|change| !began.jobs.contains(&change.job));
-                others
-                    .map(|change| (change.job.clone(), guard::target_spec(change).cloned()))
-                    .collect()
-            };
-            asked_for(&latest.plan) == asked_for(plan)
-        }
+    // The hooks' own changes hold already.
+    let hooks = latest.before_hooks.as_ref();
+    let by_hook = |job: &JobId| hooks.is_some_and(|began| began.jobs.contains(job));
+    let changes = |plan: &Plan| -> Vec<_> {
+        let others = plan.changes.iter();
+        let others = others.filter(|change| !by_hook(&change.job));
+        others.map(asked_for).collect()
     };
+    let same_changes = changes(&latest.plan) == changes(plan);
     let held = latest.applied_at.is_none() && same_changes && latest.plan.policy == plan.policy;
     same_revision && same_kept_back && (applied || held)
+}
+
+/// What a change asks for, without how many tasks that concerns now: tasks come and go while a plan is held, and what somebody said of
+/// it is said of what it asks for.
+fn asked_for(change: &JobChange) -> (JobId, &'static str, Option<(Arc<JobSpec>, String)>) {
+    let target = match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => {
+            Some((Arc::clone(&target.spec), target.image.clone()))
+        }
+        JobAction::Move { .. }
+        | JobAction::Prune { .. }
+        | JobAction::Undeclare { .. }
+        | JobAction::Redeclare { .. } => None,
+    };
+    (change.job.clone(), change.action.word(), target)
 }
 
 /// Tells a trouble once, and again when it is another one.

@@ -92,8 +92,14 @@ impl Fleet {
             Event::PlanMade { plan } => {
                 let plan = Arc::new((**plan).clone());
                 self.plans.push_back(PlanEntry::new(plan, at));
+                // The one that holds stays, however many were held and replaced since: what it began goes on by it.
                 if self.plans.len() > PLANS_KEPT {
-                    self.plans.pop_front();
+                    let applied = self.applied_plan.as_ref();
+                    let oldest = self
+                        .plans
+                        .iter()
+                        .position(|entry| Some(&entry.plan.id) != applied);
+                    oldest.map(|oldest| self.plans.remove(oldest));
                 }
             }
             Event::PlanPredicted { plan, prediction } => {
@@ -910,7 +916,7 @@ fn pulled(status: Option<&AttemptStatus>) -> u64 {
 fn first_version(plan: &Plan, target: &Target, at: Timestamp) -> JobVersion {
     JobVersion {
         number: 1,
-        spec: target.spec.clone(),
+        spec: Arc::clone(&target.spec),
         image: target.image.clone(),
         template: 1,
         plan: plan.id.clone(),
@@ -951,7 +957,7 @@ fn update_job(job: &mut Job, plan: &Plan, target: &Target, at: Timestamp) {
         number,
         Arc::new(JobVersion {
             number,
-            spec: target.spec.clone(),
+            spec: Arc::clone(&target.spec),
             image: target.image.clone(),
             template,
             plan: plan.id.clone(),

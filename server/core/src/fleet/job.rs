@@ -112,7 +112,7 @@ pub struct JobVersion {
     /// Its number, from 1.
     pub number: u64,
     /// What the document says.
-    pub spec: JobSpec,
+    pub spec: Arc<JobSpec>,
     /// The image by digest.
     pub image: String,
     /// The version at which what runs in the container last changed: tasks of versions with the same template need not be

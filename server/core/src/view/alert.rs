@@ -321,13 +321,14 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             Some(first.since),
         );
     }
-    if status == JobStatus::Failed && job.spec().hook().is_some() {
+    if status == JobStatus::Failed {
+        let (code, what) = match job.spec().hook() {
+            Some(_) => ("hook-failed", "The hook "),
+            None => ("job-failed", ""),
+        };
         alert(
-            "hook-failed",
-            format!(
-                "The hook {} did not succeed: {reason}. Read its log.",
-                job.id
-            ),
+            code,
+            format!("{what}{} did not succeed: {reason}. Read its log.", job.id),
             link.clone(),
             None,
         );

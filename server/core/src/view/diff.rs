@@ -307,7 +307,7 @@ fn tasks(
 }
 
 fn task_then(fleet: &Fleet, task: &Task) -> TaskThen {
-    let attempt = task.last_attempt.and_then(|id| fleet.attempts.get(&id));
+    let attempt = fleet.last_attempt(task);
     // A queued task is on no host, whatever host its last attempt was on.
     let host = attempt.filter(|_| !task.is_queued()).map(|attempt| {
         fleet

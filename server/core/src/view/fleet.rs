@@ -57,6 +57,7 @@ fn freezes(fleet: &Fleet, now: Timestamp) -> Vec<FreezeView> {
         .iter()
         .filter(|freeze| freeze.until.is_none_or(|until| until > now))
         .map(|freeze| FreezeView {
+            app: app_of(fleet, &freeze.scope),
             scope: freeze.scope.clone(),
             by: freeze.by.clone(),
             reason: freeze.reason.clone(),
@@ -67,6 +68,7 @@ fn freezes(fleet: &Fleet, now: Timestamp) -> Vec<FreezeView> {
         let applied = fleet.plan(fleet.applied_plan.as_ref()?)?;
         Some(FreezeView {
             scope: FreezeScope::Cell,
+            app: None,
             by: format!("the policy `{}`", policy.name),
             reason: policy.freeze.clone()?,
             since: applied.applied_at?,
@@ -74,6 +76,14 @@ fn freezes(fleet: &Fleet, now: Timestamp) -> Vec<FreezeView> {
         })
     });
     commands.chain(policy).collect()
+}
+
+fn app_of(fleet: &Fleet, scope: &FreezeScope) -> Option<String> {
+    match scope {
+        FreezeScope::Cell => None,
+        FreezeScope::App { app } => Some(app.clone()),
+        FreezeScope::Job { job } => fleet.jobs.get(job).map(|job| job.spec().app().to_owned()),
+    }
 }
 
 /// Why it is not the time for plans, by the windows of the policy that holds.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use muster_schemas::api::{JobDetail, JobHistoryView, JobStatus, JobView, List};
 use muster_schemas::ids::JobId;
 use muster_schemas::spec::{Hook, JobKind, Millis};
-use muster_schemas::state::{FinishReason, Outcome, TaskState};
+use muster_schemas::state::{FinishReason, Outcome, Phase, TaskState};
 use muster_schemas::wait::WaitsFor;
 
 /// A task that has run for so long without ever being healthy is not coming up any more: longer than a slow start of most
@@ -68,6 +68,10 @@ pub struct JobTally<'a> {
     pub ailing: u64,
     /// The first of them.
     pub first_ailing: Option<&'a Task>,
+    /// Tasks on hosts that are not connected.
+    pub unreachable: u64,
+    /// The first that has had its time and has not started, and why.
+    pub first_not_started: Option<(&'a Task, &'a str)>,
     /// Tasks in a crash loop.
     pub crash_loops: u64,
     /// The first of them.
@@ -82,7 +86,7 @@ pub struct JobTally<'a> {
 
 impl<'a> JobTally<'a> {
     /// Counts a job's tasks.
-    pub fn of(fleet: &Fleet, job: &'a Job, now: Timestamp) -> Self {
+    pub fn of(fleet: &'a Fleet, job: &'a Job, now: Timestamp) -> Self {
         let settle = job
             .spec()
             .service
@@ -147,7 +151,16 @@ impl<'a> JobTally<'a> {
                 tally.blocked += 1;
                 tally.first_blocked.get_or_insert(task);
             }
-            if !fleet.is_reachable(task) || attempt.is_some_and(|attempt| is_ailing(attempt, now)) {
+            let not_started = attempt.and_then(|attempt| why_not_started(attempt, now));
+            if let Some(why) = not_started {
+                tally.first_not_started.get_or_insert((task, why));
+            }
+            let is_reachable = fleet.is_reachable(task);
+            tally.unreachable += u64::from(!is_reachable);
+            let is_ailing = !is_reachable
+                || not_started.is_some()
+                || attempt.is_some_and(|attempt| is_ailing(attempt, now));
+            if is_ailing {
                 tally.ailing += 1;
                 tally.first_ailing.get_or_insert(task);
             }
@@ -272,7 +285,16 @@ impl<'a> JobTally<'a> {
         let stand = self.stand(desired);
         match self.first_ailing {
             Some(task) if self.healthy < desired => {
-                (JobStatus::Degraded, format!("{stand}; see {}", task.id))
+                let why = match self.first_not_started {
+                    Some((task, why)) => format!("{} does not start: {why}", task.id),
+                    None if self.unreachable > 0 => format!(
+                        "{} on a host that is not heard of, and may well run on; see {}",
+                        counted(self.unreachable, "task is", "tasks are"),
+                        task.id
+                    ),
+                    None => format!("see {}", task.id),
+                };
+                (JobStatus::Degraded, format!("{stand}; {why}"))
             }
             Some(_) | None => (JobStatus::Progressing, stand),
         }
@@ -325,6 +347,24 @@ fn is_ailing(attempt: &Attempt, now: Timestamp) -> bool {
             || attempt
                 .running_at
                 .is_some_and(|since| now.duration_since(since).as_secs() > START_GRACE_SECS))
+}
+
+/// Why an attempt has had its time and has not started: its image does not come, or its container cannot be created. Both are tried
+/// again and again within the attempt.
+fn why_not_started(attempt: &Attempt, now: Timestamp) -> Option<&str> {
+    let status = attempt.status.as_ref()?;
+    let has_had_its_time = now.duration_since(attempt.placed_at).as_secs() > START_GRACE_SECS;
+    match &status.phase {
+        Phase::Waiting { message, .. } if has_had_its_time => Some(message),
+        // Between two failures it is pulled anew; one that has begun to come is on its way.
+        Phase::Pulling { done: 0, .. } if has_had_its_time => Some("nothing of its image has come"),
+        Phase::Accepted
+        | Phase::Pulling { .. }
+        | Phase::Waiting { .. }
+        | Phase::Creating
+        | Phase::Running
+        | Phase::Ended(_) => None,
+    }
 }
 
 /// A page of the jobs that match, by id.

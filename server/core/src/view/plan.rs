@@ -2,6 +2,7 @@
 
 use super::filter::PlanFilter;
 use super::page::{self, Page};
+use crate::access;
 use crate::fleet::{Fleet, PlanEntry, PlanWord};
 use crate::guard;
 use jiff::Timestamp;
@@ -54,16 +55,22 @@ pub fn plans(fleet: &Fleet, filter: &PlanFilter, page: &Page) -> List<PlanView> 
 pub fn plan_view(fleet: &Fleet, entry: &PlanEntry) -> PlanView {
     let status = status(fleet, entry);
     let required = guard::policy(fleet).approvals.required;
-    plan_view_of(entry, status, required)
+    plan_view_of(fleet, entry, status, required)
 }
 
-/// A plan from its parts, as the journal tells them.
-pub fn plan_view_of(entry: &PlanEntry, status: PlanStatus, approvals_required: u32) -> PlanView {
+/// A plan from its parts, as the journal tells them, for a fleet as it was.
+pub fn plan_view_of(
+    fleet: &Fleet,
+    entry: &PlanEntry,
+    status: PlanStatus,
+    approvals_required: u32,
+) -> PlanView {
     let plan: &Plan = &entry.plan;
     PlanView {
         id: plan.id.to_string(),
         parent: plan.parent.as_ref().map(ToString::to_string),
         revision: plan.revision.clone(),
+        signed_by: plan.signed_by.clone(),
         status,
         holds: entry.holds.iter().map(ToString::to_string).collect(),
         can_be_approved: status == PlanStatus::Held
@@ -80,6 +87,7 @@ pub fn plan_view_of(entry: &PlanEntry, status: PlanStatus, approvals_required: u
             })
             .collect(),
         policy_changes: plan.policy_changes,
+        apps: access::apps_of(fleet, plan).into_iter().collect(),
         prediction: entry.prediction.as_deref().cloned(),
         outcome: entry.applied_at.map(|applied| outcome(entry, applied)),
         changes: plan.changes.iter().map(change_view).collect(),

@@ -97,7 +97,7 @@ impl Story {
         let job = spec.name.clone();
         let target = Box::new(Target {
             image: format!("{}@sha256:{plan}", spec.image),
-            spec,
+            spec: spec.into(),
             source: DocumentRef {
                 path: "shop.yaml".to_owned(),
                 document: 0,

@@ -182,7 +182,7 @@ impl<R: Runtime> Agent<R> {
             Arc::clone(&markers),
             Arc::clone(&config),
         );
-        let facts = facts(&config, None, None, None);
+        let facts = facts(&config, None, None, false, None);
         let put_back = put_back_of(orders.assignments());
         Self {
             config,

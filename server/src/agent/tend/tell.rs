@@ -99,6 +99,7 @@ impl<R: Runtime> Agent<R> {
             &self.config,
             self.engine.as_deref(),
             self.disk,
+            self.seen.as_ref().is_some_and(|seen| seen.shared),
             self.trouble().as_deref(),
         );
         if new != self.facts {

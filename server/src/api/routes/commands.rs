@@ -9,14 +9,15 @@ use crate::api::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use muster_core::access;
 use muster_core::decide::Command;
 use muster_core::describe::short;
+use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, Problem,
     ResumeRequest, RollbackRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, PlanId};
-use muster_schemas::state::Actor;
 
 /// The longest reason, in characters: a paragraph.
 const MAX_REASON: usize = 1000;
@@ -33,7 +34,7 @@ const MAX_REASON: usize = 1000;
     responses(
         (status = 200, description = "The stop order is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such task", body = Problem),
         (status = 409, description = "It has no container to stop", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -70,7 +71,7 @@ pub async fn stop_task(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such host", body = Problem),
         (status = 409, description = "Its agent is connected, or several hosts have that name", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -108,7 +109,7 @@ pub async fn remove_host(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such plan among the latest", body = Problem),
         (status = 409, description = "It is not held", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -145,7 +146,7 @@ pub async fn approve_plan(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such plan among the latest", body = Problem),
         (status = 409, description = "It is not held", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -203,7 +204,7 @@ fn known_plan(state: &ApiState, text: &str) -> Result<PlanId, Failure> {
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such job or app", body = Problem),
         (status = 409, description = "`until` is over", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -236,7 +237,7 @@ pub async fn freeze(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 409, description = "It is not frozen by a command", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
         (status = 503, description = "It could not be made durable", body = Problem),
@@ -261,7 +262,7 @@ pub async fn resume(
 /// Gives a service another size beside git.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{job}/scale", tag = "commands", operation_id = "scale",
-    description = "Gives a service another size beside git, within its `min` and `max`: what an autoscaler does, or an operator in a hurry. It is drift until git says the same, and ends after an hour or at `until`; where the policy ignores `service.capacity.desired` it is no drift, and stays. The size that git says ends it. Tasks that are too many are stopped within the stop budget; a step that would stop more than a plan may is refused. `Idempotency-Key` works as for stopping a task.",
+    description = "Gives a service another size beside git, within its `min` and `max`: what an autoscaler does, or an operator in a hurry. It is drift until git says the same, and ends after an hour or at `until`; where the policy ignores `service.capacity.desired` it is no drift, and stays. The size that git says ends it. Tasks that are too many are stopped within the stop budget; a step that would stop more than a plan may, or ask for more than the policy's headroom leaves, is refused. `Idempotency-Key` works as for stopping a task.",
     params(
         ("job" = String, Path, description = "The job"),
         ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
@@ -270,7 +271,7 @@ pub async fn resume(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such job", body = Problem),
         (status = 409, description = "It is no service, is frozen, or is not to have that size", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
@@ -305,7 +306,7 @@ pub async fn scale(
     responses(
         (status = 200, description = "It is committed, or was so already", body = CommitAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such revision in the branch's history, or it has no such job", body = Problem),
         (status = 409, description = "The job would not hold", body = Problem),
         (status = 503, description = "The repository cannot be read or does not take the commit", body = Problem),
@@ -319,6 +320,8 @@ pub async fn rollback(
     let reason = sentence(&request.reason)?;
     tracing::info!(by = %caller.name, to = %request.to, job = ?request.job, %reason, "rollback");
     let job = request.job.map(JobId::from);
+    let needs = state.read(|fleet| access::of_rollback(fleet, job.as_ref()));
+    state.allow(&caller, &needs)?;
     let answer = state
         .cell
         .roll_back(request.to, job, reason, caller.name)
@@ -335,7 +338,7 @@ pub async fn rollback(
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 409, description = "It is down already", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),
         (status = 503, description = "It could not be made durable", body = Problem),
@@ -390,12 +393,11 @@ pub(super) async fn give(
     message: String,
 ) -> Result<Json<CommandAnswer>, Failure> {
     let key = key(headers)?;
-    let name = caller.name.clone();
     let give = async move {
-        tracing::info!(by = %name, path = %path, %reason, "command");
+        tracing::info!(by = %caller.name, path = %path, %reason, "command");
         let slot = key.map(|key| {
             state.replies.slot(ReplyKey {
-                caller: name.clone(),
+                caller: caller.name.clone(),
                 path,
                 key,
             })
@@ -411,7 +413,7 @@ pub(super) async fn give(
                 Err(reused())
             };
         }
-        let seq = state.cell.command(command, Actor::Person(name)).await?;
+        let seq = state.command(command, &caller).await?;
         let answer = CommandAnswer { seq, message };
         if let Some(kept) = &mut kept {
             **kept = Some((reason, answer.clone()));
@@ -439,7 +441,7 @@ pub(super) async fn give(
     responses(
         (status = 201, description = "The token; it is shown this once", body = EnrolmentToken),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 503, description = "No token can be made now", body = Problem),
     ),
 )]
@@ -447,6 +449,7 @@ pub async fn enrol(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
 ) -> Result<(StatusCode, Json<EnrolmentToken>), Failure> {
+    state.allow(&caller, &Needs::Role(Role::Admin))?;
     let token = state.cell.mint_token(caller.name).await.map_err(|error| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -465,7 +468,7 @@ pub async fn enrol(
     responses(
         (status = 202, description = "It is being read", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
     ),
 )]
 pub async fn refresh(State(state): State<ApiState>) -> (StatusCode, Json<CommandAnswer>) {

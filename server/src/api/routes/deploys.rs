@@ -18,7 +18,6 @@ use muster_core::view::{DeployFilter, deploy_view, deploys};
 use muster_schemas::api::{CommandRequest, DeployRequest, DeployView, List, Problem};
 use muster_schemas::deploy::DeploySpec;
 use muster_schemas::ids::{DeployId, JobId};
-use muster_schemas::state::Actor;
 
 /// A pipeline that waits for longer than half an hour says so.
 const DEFAULT_TIMEOUT_SECS: u32 = 1800;
@@ -39,6 +38,7 @@ const MAX_VARIABLES: usize = 100;
     responses(
         (status = 202, description = "It is in the journal and goes on by itself", body = DeployView),
         Refused,
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such job", body = Problem),
         (status = 409, description = "The id is that of a deploy that asks for something else, or the job has no such field", body = Problem),
         (status = 503, description = "It could not be made durable", body = Problem),
@@ -57,10 +57,7 @@ pub async fn create_deploy(
         deploy: id.clone(),
         spec,
     };
-    state
-        .cell
-        .command(command, Actor::Person(caller.name))
-        .await?;
+    state.command(command, &caller).await?;
     let view = view(&state, &id)?;
     let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
     if let Some(location) = location(&headers, &id)
@@ -129,6 +126,7 @@ pub async fn list_deploys(
     responses(
         (status = 200, description = "The deploy as it stands", body = DeployView),
         Refused,
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such deploy among the latest", body = Problem),
         (status = 503, description = "It could not be made durable", body = Problem),
     ),
@@ -149,10 +147,7 @@ pub async fn cancel_deploy(
         deploy: id.clone(),
         reason,
     };
-    state
-        .cell
-        .command(command, Actor::Person(caller.name))
-        .await?;
+    state.command(command, &caller).await?;
     Ok(Json(view(&state, &id)?))
 }
 

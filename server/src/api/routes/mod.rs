@@ -13,6 +13,7 @@ pub mod plans;
 pub mod rollouts;
 pub mod session;
 pub mod tasks;
+pub mod tokens;
 
 use super::problem::Failure;
 use axum::extract::rejection::BytesRejection;

@@ -162,6 +162,6 @@ fn from_journal(records: &[Record], approvals_required: u32) -> Option<PlanView>
     Some(PlanView {
         // What came of it stands in events of many kinds; these records do not say it.
         outcome: None,
-        ..plan_view_of(entry, status, approvals_required)
+        ..plan_view_of(&fleet, entry, status, approvals_required)
     })
 }

@@ -25,7 +25,7 @@ use muster_schemas::rollout::RolloutWord;
     responses(
         (status = 200, description = "It is in the journal", body = CommandAnswer),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such job", body = Problem),
         (status = 409, description = "Its rollout cannot be told that now", body = Problem),
         (status = 422, description = "The key was used for a command with another reason", body = Problem),

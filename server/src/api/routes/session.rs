@@ -16,8 +16,15 @@ use muster_schemas::api::{Problem, SessionView};
     description = "Whose token, or whose session, the request shows.",
     responses((status = 200, description = "Who asks", body = SessionView), Refused),
 )]
-pub async fn get_session(Extension(caller): Extension<Caller>) -> Json<SessionView> {
-    Json(SessionView { name: caller.name })
+pub async fn get_session(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+) -> Json<SessionView> {
+    let rights = state.rights(&caller);
+    Json(SessionView {
+        name: caller.name,
+        rights,
+    })
 }
 
 /// Changes a token for a cookie.
@@ -43,7 +50,11 @@ pub async fn open_session(
         ));
     }
     let id = state.sessions.open(&caller.name, state.now());
-    let view = Json(SessionView { name: caller.name });
+    let rights = state.rights(&caller);
+    let view = Json(SessionView {
+        name: caller.name,
+        rights,
+    });
     Ok(with_cookie(
         &state,
         &id,
@@ -59,7 +70,7 @@ pub async fn open_session(
     responses(
         (status = 204, description = "It is ended"),
         Refused,
-        (status = 403, description = "A page of another site asked", body = Problem),
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
     ),
 )]
 pub async fn close_session(State(state): State<ApiState>, headers: HeaderMap) -> Response {

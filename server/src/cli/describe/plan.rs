@@ -53,6 +53,9 @@ pub(in crate::cli) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) ->
         format!("{}  {}", plan.revision.commit, plan.revision.subject),
     );
     sheet.field("Author", &plan.revision.author);
+    if let Some(signer) = &plan.signed_by {
+        sheet.field("Signed by", signer);
+    }
     sheet.field("Made", with_age(now, plan.made_at));
     sheet.field(
         "Follows",
@@ -147,27 +150,14 @@ fn predicted(sheet: &mut Sheet, plan: &PlanView, prediction: &Prediction) {
 
 fn changes<'a>(sheet: &mut Sheet, changes: impl Iterator<Item = &'a JobChangeView>) {
     for change in changes {
-        let mut counts = Vec::new();
-        for (count, word) in [
-            (change.starts, "start"),
-            (change.stops, "stop"),
-            (change.replaces, "replace"),
-        ] {
-            if count > 0 {
-                counts.push(format!("{word} {count}"));
-            }
-        }
-        let counts = match counts.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", counts.join(", ")),
-        };
-        sheet.line(
-            &format!("{} {}{counts}", change.action, change.job),
-            Tone::Plain,
-        );
-        sheet.changes(&change.fields);
-        for note in &change.notes {
-            sheet.line(&format!("  note: {note}"), Tone::Busy);
+        // The notes come last, after the headline and the fields.
+        for (place, line) in change.lines().iter().enumerate() {
+            let tone = if place > change.fields.len() {
+                Tone::Busy
+            } else {
+                Tone::Plain
+            };
+            sheet.line(line, tone);
         }
     }
 }

@@ -10,8 +10,6 @@ use muster_schemas::plan::{Diagnostic, FieldChange};
 
 /// As wide as the longest name that is used, with two blanks.
 const NAME_WIDTH: usize = 15;
-/// A changed value longer than this is better read with `-o json`.
-const MAX_VALUE: usize = 60;
 
 /// A description that grows line by line.
 pub(in crate::cli) struct Sheet {
@@ -77,19 +75,8 @@ impl Sheet {
     }
 
     pub(in crate::cli) fn changes(&mut self, fields: &[FieldChange]) {
-        let word = |value: &Option<serde_json::Value>| match value {
-            None => "(none)".to_owned(),
-            Some(serde_json::Value::String(text)) => crate::cli::table::cut(text, MAX_VALUE),
-            Some(value) => crate::cli::table::cut(&value.to_string(), MAX_VALUE),
-        };
         for field in fields {
-            let line = format!(
-                "  {}: {} -> {}",
-                field.path,
-                word(&field.from),
-                word(&field.to)
-            );
-            self.line(&line, Tone::Plain);
+            self.line(&format!("  {}", field.line()), Tone::Plain);
         }
     }
 

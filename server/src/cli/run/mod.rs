@@ -148,7 +148,13 @@ async fn sweep(runtime: &DockerEngine, base: &Base, color: bool) {
 }
 
 /// The engine's socket.
-fn socket(wanted: Option<String>, docker_host: Option<String>) -> anyhow::Result<String> {
+///
+/// # Errors
+/// The environment names an engine on another machine.
+pub(in crate::cli) fn socket(
+    wanted: Option<String>,
+    docker_host: Option<String>,
+) -> anyhow::Result<String> {
     match (wanted, docker_host.filter(|host| !host.is_empty())) {
         (Some(wanted), _) => Ok(wanted),
         (None, Some(host)) if host.starts_with("unix://") => Ok(host),

@@ -49,6 +49,14 @@ pub(in crate::cli) struct StackArgs {
         default_value = "local"
     )]
     cell: String,
+    /// Whom to tell what happens, as for `muster serve --notify` (docs/notifications.md)
+    #[arg(
+        long,
+        env = "MUSTER_NOTIFY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    notify: Option<PathBuf>,
 }
 
 /// The same, resolved.
@@ -60,6 +68,8 @@ pub(super) struct Settings {
     pub(super) agent_listen: SocketAddr,
     pub(super) registry: String,
     pub(super) cell: String,
+    /// Absolute.
+    pub(super) notify: Option<PathBuf>,
     /// What runs as control plane and agent: this program.
     pub(super) program: PathBuf,
 }
@@ -85,6 +95,7 @@ impl StackArgs {
             agent_listen,
             registry: self.registry.clone(),
             cell: self.cell.clone(),
+            notify: self.notify.as_ref().map(std::path::absolute).transpose()?,
             program: std::env::current_exe()?,
         })
     }
@@ -193,6 +204,7 @@ mod tests {
             agent_listen: agent.map(|address| address.parse().unwrap()),
             registry: "127.0.0.1:5000".to_owned(),
             cell: "local".to_owned(),
+            notify: None,
         }
         .resolve()
     }

@@ -144,24 +144,18 @@ fn told(operation: &'static str, error: Error) -> RuntimeError {
         // All others are of the connection. (Not our enum: it grows with the library.)
         other => RuntimeError::Unreachable {
             operation,
-            message: in_full(&other),
+            message: at_bottom(&other),
         },
     }
 }
 
-/// An error with its causes, which carry what matters (`Connection refused`).
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
+/// The error at the bottom of others, which says what matters (`Connection refused`); those above it name parts of libraries.
+fn at_bottom(error: &dyn std::error::Error) -> String {
+    let mut bottom = error;
+    while let Some(inner) = bottom.source() {
+        bottom = inner;
     }
-    text
+    bottom.to_string()
 }
 
 impl Runtime for DockerEngine {

@@ -4,6 +4,7 @@ use super::super::report::{Code, quoted};
 use super::Checks;
 use crate::signatures::{KeyFault, SignerKey};
 use crate::window;
+use muster_schemas::access::{ADMIN, Role};
 use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits, Signatures};
 use std::collections::BTreeSet;
 
@@ -16,6 +17,9 @@ const MAX_REASON: usize = 1000;
 /// More people than commit to one repository of specs; each key is compared with each commit's.
 const MAX_SIGNERS: usize = 256;
 const MAX_SIGNER_NAME: usize = 200;
+const MAX_ACCESS: usize = 1000;
+const MAX_TOKEN_NAME: usize = 64;
+const MAX_OWNED: usize = 256;
 /// An approval that counts for less can hardly be used, one that counts for longer is forgotten before.
 const LEAST_EXPIRY: Millis = Millis::secs(60);
 const MOST_EXPIRY: Millis = Millis::secs(30 * 86_400);
@@ -63,6 +67,7 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
     if let Some(signatures) = &policy.signatures {
         signers(signatures, checks);
     }
+    access(policy, checks);
     ignored_fields(policy, checks);
     if let Some(reason) = &policy.freeze {
         checks.short_text(&["freeze"], reason, MAX_REASON);
@@ -160,6 +165,61 @@ fn headroom(headroom: &Headroom, checks: &mut Checks<'_>) {
             0,
             100,
         );
+    }
+}
+
+fn access(policy: &PolicySpec, checks: &mut Checks<'_>) {
+    if policy.access.len() > MAX_ACCESS {
+        checks.refuse(
+            &["access"],
+            Code::OutOfRange,
+            format!("there are {} entries", policy.access.len()),
+            format!("at most {MAX_ACCESS} can be written"),
+        );
+    }
+    let mut seen = BTreeSet::new();
+    for (index, access) in policy.access.iter().enumerate() {
+        let index = index.to_string();
+        let at = |field: &'static str| ["access", index.as_str(), field];
+        checks.short_text(&at("who"), &access.who, MAX_TOKEN_NAME);
+        if access.who == ADMIN {
+            checks.refuse(
+                &at("who"),
+                Code::Contradiction,
+                "the token `admin` may do everything already".to_owned(),
+                "leave it out: it is the way back from a policy that shuts everybody out",
+            );
+        }
+        if !seen.insert(&access.who) {
+            checks.refuse(
+                &at("who"),
+                Code::DuplicateValue,
+                format!("{} stands here twice", quoted(&access.who)),
+                "write one entry for it, with the apps of both",
+            );
+        }
+        match (access.role, access.apps.len()) {
+            (Role::Owner, 0) => checks.refuse(
+                &at("apps"),
+                Code::OutOfRange,
+                "an owner of no app may change nothing".to_owned(),
+                "write at least one app, or `role: viewer`",
+            ),
+            (Role::Owner, 1..=MAX_OWNED) => {}
+            (Role::Owner, apps) => checks.refuse(
+                &at("apps"),
+                Code::OutOfRange,
+                format!("there are {apps} apps"),
+                format!("at most {MAX_OWNED} can be written; who owns so many is an operator"),
+            ),
+            (_, 0) => {}
+            (role, _) => checks.refuse(
+                &at("apps"),
+                Code::Contradiction,
+                format!("a role of `{}` is not for some apps alone", role.word()),
+                "delete `apps`, or write `role: owner`",
+            ),
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl Ledger {
             self.is_free(&change.job, "a change");
             if let JobAction::Create { target } | JobAction::Update { target } = &change.action {
                 let said = says.jobs.get(change.job.as_str());
-                assert_eq!(Some(&target.spec), said, "{commit} says otherwise");
+                assert_eq!(Some(&*target.spec), said, "{commit} says otherwise");
             }
             self.rollouts.audit_change(&self.fleet, change);
             match &change.action {

@@ -75,7 +75,7 @@ impl Stack {
         let settings = self.settings.clone();
         let arguments = move || {
             let settings = settings.clone();
-            let words: Vec<OsString> = vec![
+            let mut words: Vec<OsString> = vec![
                 "serve".into(),
                 "--exit-with-parent".into(),
                 "--home".into(),
@@ -91,6 +91,9 @@ impl Stack {
                 "--cell".into(),
                 settings.cell.clone().into(),
             ];
+            if let Some(notify) = settings.notify {
+                words.extend(["--notify".into(), notify.into()]);
+            }
             Box::pin(async move { Ok(words) }) as _
         };
         self.start("serve", Box::new(arguments));

@@ -25,6 +25,7 @@ fn settings(home: &tempfile::TempDir) -> Settings {
         agent_listen: free(),
         registry: "127.0.0.1:5000".to_owned(),
         cell: "test".to_owned(),
+        notify: None,
         program,
     };
     settings.make_folders().unwrap();
