@@ -50,6 +50,16 @@ test('the fleet is shown as it was, and what has changed since', async ({ consol
     await muster.isMarked();
   });
 
+  await test.step('what is told of the present alone says so', async () => {
+    for (const which of ['drift', 'deploys']) {
+      await page.locator(`[data-test-rail=${which}]`).click();
+      await expect(page).toHaveURL(`/${which}?at=${encodeURIComponent(then.at)}`);
+      await expect(page.locator('[data-test-of-now]')).toBeVisible();
+      await expect(page.locator('main [aria-busy=true]')).toHaveCount(0);
+    }
+    await page.locator('[data-test-rail=jobs]').click();
+  });
+
   await test.step('what changed since names the commit', async () => {
     await page.locator('[data-test-since]').click();
     await expect(page).toHaveURL(`/diff?at=${encodeURIComponent(then.at)}`);

@@ -7,6 +7,15 @@ use std::fmt;
 /// The name of the token that may do everything, whatever the policy says: the way back from a policy that shuts everybody out.
 pub const ADMIN: &str = "admin";
 
+/// The most characters of a token's name.
+pub const MAX_NAME: usize = 64;
+
+/// Whether a token can have this name: 1 to [`MAX_NAME`] letters, digits, `.`, `_`, `@` and `-`.
+pub fn is_token_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "._@-".contains(letter);
+    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits)
+}
+
 /// A part in running the cell. Each may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(schemars::JsonSchema, utoipa::ToSchema))]
@@ -76,15 +85,12 @@ impl Rights {
     }
 }
 
-/// In a sentence's middle: `owns shop and web`.
+/// Behind a name: `may change what is of app shop, web`.
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.role {
             Role::Viewer => f.write_str("may read and nothing else"),
-            Role::Owner => {
-                let apps: Vec<String> = self.apps.iter().map(|app| format!("`{app}`")).collect();
-                write!(f, "may change what is of app {}", apps.join(", "))
-            }
+            Role::Owner => write!(f, "may change what is of app {}", listed(&self.apps)),
             Role::Operator => f.write_str("is an operator"),
             Role::Admin => f.write_str("is an admin"),
         }
@@ -105,6 +111,14 @@ impl Needs {
     pub fn app(app: &str) -> Self {
         Self::Apps(BTreeSet::from([app.to_owned()]))
     }
+
+    /// To decide about a plan that changes jobs of these apps: a policy is everybody's, jobs are their apps'.
+    pub fn of_plan(policy_changes: bool, apps: BTreeSet<String>) -> Self {
+        if policy_changes || apps.is_empty() {
+            return Self::Role(Role::Operator);
+        }
+        Self::Apps(apps)
+    }
 }
 
 /// In a sentence's middle: `it takes an owner of app web`.
@@ -112,14 +126,14 @@ impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Apps(apps) if apps.is_empty() => f.write_str("it takes an owner of an app"),
-            Self::Apps(apps) => {
-                let apps: Vec<String> = apps.iter().map(|app| format!("`{app}`")).collect();
-                write!(f, "it takes an owner of app {}", apps.join(", "))
-            }
-            Self::Role(role @ (Role::Owner | Role::Operator | Role::Admin)) => {
-                write!(f, "it takes an {}", role.word())
-            }
+            Self::Apps(apps) => write!(f, "it takes an owner of app {}", listed(apps)),
             Self::Role(Role::Viewer) => f.write_str("it takes a viewer"),
+            Self::Role(role) => write!(f, "it takes an {}", role.word()),
         }
     }
+}
+
+fn listed(apps: &BTreeSet<String>) -> String {
+    let apps: Vec<String> = apps.iter().map(|app| format!("`{app}`")).collect();
+    apps.join(", ")
 }

@@ -465,6 +465,20 @@ pub enum RepositoryTrouble {
     },
 }
 
+impl RepositoryTrouble {
+    /// Its word in the journal's JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::NoBranch { .. } => "no_branch",
+            Self::Empty { .. } => "empty",
+            Self::UnrelatedHistory { .. } => "unrelated_history",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Unsigned { .. } => "unsigned",
+        }
+    }
+}
+
 /// Why a commit does not count as signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]

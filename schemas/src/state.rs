@@ -257,6 +257,20 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// Its word in the journal's JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            StopReason::Rollout { .. } => "rollout",
+            StopReason::ScaleIn => "scale_in",
+            StopReason::Prune => "prune",
+            StopReason::Liveness { .. } => "liveness",
+            StopReason::RuntimeLimit { .. } => "runtime_limit",
+            StopReason::Drift { .. } => "drift",
+            StopReason::Asked { .. } => "asked",
+            StopReason::Down => "down",
+        }
+    }
+
     /// Whether nobody asked for this very stop: such stops draw on the stop budget.
     pub fn is_automated(&self) -> bool {
         match self {

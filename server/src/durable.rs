@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Writes a value so that after a crash either the old or the new file is there, whole. Returns once it is on the disk.
@@ -13,7 +14,13 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let body = serde_json::to_vec(value)?;
     let folder = folder_of(path)?;
     let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
+    // Their owner's alone: some have what lets people in, if only as hashes.
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(hex::encode(Sha256::digest(&body)).as_bytes())?;
     file.write_all(b"\n")?;
     file.write_all(&body)?;

@@ -4,13 +4,13 @@
 //! is told. Both sides are read by the public API alone.
 
 mod git_repo;
+mod plane_host;
 
 use git_repo::Repo;
-use muster::agent::link::{self, LinkSettings, LinkState};
 use muster_schemas::ids::AttemptId;
-use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
-use muster_schemas::state::{AttemptStatus, Ended, HostFacts, HostResources, Outcome, Phase};
-use muster_schemas::wire::{Assignment, Fence, FromAgent, Report, ToAgent};
+use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase};
+use muster_schemas::wire::{Assignment, Launch};
+use plane_host::{Engine, Host, status};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,8 +18,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a loaded machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -358,174 +356,77 @@ impl Container {
     }
 }
 
-/// A host that is connected over TLS, starts what it is to run and stops what it is ordered to stop. The tasks of `done-…` end well by
-/// themselves, and those of `fails-…` do not.
-struct Host {
-    shutdown: CancellationToken,
-}
+/// An engine that starts what it is to run and stops what it is ordered to stop. The tasks of `done-…` end well by themselves, and those
+/// of `fails-…` do not.
+#[derive(Default)]
+struct Containers(BTreeMap<AttemptId, Container>);
 
-impl Host {
-    async fn start(plane: &Plane, home: &Path) -> Self {
-        let token = plane.post("/api/v1/enrolments", json!({})).await;
-        let token = token["token"].as_str().expect("a token");
-        let url = format!("https://{}", plane.agent_listen);
-        let identity = link::enrol(&url, token, "host-1", home)
-            .await
-            .expect("it enrols");
-        let (out, from_host) = mpsc::channel(16);
-        let (to_host, orders) = mpsc::channel(16);
-        let (state_in, state) = watch::channel(LinkState::Down {
-            why: "not yet".to_owned(),
-        });
-        let shutdown = CancellationToken::new();
-        let settings = LinkSettings {
-            longest_pause: Duration::from_millis(300),
-            ..LinkSettings::default()
-        };
-        tokio::spawn(link::run_with(
-            settings,
-            identity,
-            from_host,
-            to_host,
-            state_in,
-            shutdown.clone(),
-        ));
-        tokio::spawn(work(out, orders, state));
-        Self { shutdown }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-/// The host's loop: all that it is told, and a complete report many times a second.
-async fn work(
-    out: mpsc::Sender<FromAgent>,
-    mut orders: mpsc::Receiver<ToAgent>,
-    mut state: watch::Receiver<LinkState>,
-) {
-    let mut containers: BTreeMap<AttemptId, Container> = BTreeMap::new();
-    let mut highest = Fence::default();
-    let mut connected = false;
-    loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                None => return,
-                Some(ToAgent::Assignments(told)) => {
-                    assert!(told.fence.may_follow(highest), "an order of the past");
-                    highest = told.fence;
-                    for item in told.items {
-                        follow(&mut containers, item);
-                    }
+impl Engine for Containers {
+    fn follow(&mut self, items: Vec<Assignment>) {
+        for item in items {
+            let attempt = item.attempt();
+            match item {
+                Assignment::Run(launch) => {
+                    self.of(attempt, &launch, Phase::Running);
                 }
-                Some(ToAgent::LogOpen { .. } | ToAgent::LogClose { .. }) => {}
-            },
-            changed = state.changed() => {
-                if changed.is_err() { return }
-                let up = *state.borrow_and_update() == LinkState::Up;
-                if up && !connected {
-                    let facts = Box::new(facts());
-                    let _ = out.send(FromAgent::Hello { facts, fence: highest }).await;
+                Assignment::Stop { launch, .. } => self.of(attempt, &launch, Phase::Accepted).end(
+                    Outcome::Stopped,
+                    143,
+                    "exited with 143",
+                ),
+                Assignment::Keep { .. } => {}
+                Assignment::Remove { .. } => {
+                    self.0.remove(&attempt);
                 }
-                connected = up;
             }
-            () = tokio::time::sleep(Duration::from_millis(50)), if connected => {}
         }
-        if connected
-            && out
-                .try_send(FromAgent::Report(report(&containers, highest)))
-                .is_ok()
-        {
-            for container in containers.values_mut() {
-                work_on(container);
+    }
+
+    fn attempts(&self) -> Vec<AttemptStatus> {
+        let containers = self.0.iter();
+        containers
+            .map(|(attempt, one)| status(*attempt, one.sequence, one.phase.clone()))
+            .collect()
+    }
+
+    /// What becomes of a container by itself, once it was told that it runs.
+    fn told(&mut self) {
+        for container in self.0.values_mut() {
+            if !container.is_told {
+                container.is_told = true;
+            } else if container.job.starts_with("done-") {
+                container.end(Outcome::Succeeded, 0, "exited with 0");
+            } else if container.job.starts_with("fails-") {
+                container.end(Outcome::Failed, 1, "exited with 1");
             }
         }
     }
 }
 
-fn follow(containers: &mut BTreeMap<AttemptId, Container>, item: Assignment) {
-    let attempt = item.attempt();
-    match item {
-        Assignment::Run(launch) => {
-            containers.entry(attempt).or_insert_with(|| Container {
-                job: launch.job.to_string(),
-                phase: Phase::Running,
-                sequence: 1,
-                is_told: false,
-            });
-        }
-        Assignment::Stop { launch, .. } => {
-            let container = containers.entry(attempt).or_insert_with(|| Container {
-                job: launch.job.to_string(),
-                phase: Phase::Accepted,
-                sequence: 1,
-                is_told: false,
-            });
-            container.end(Outcome::Stopped, 143, "exited with 143");
-        }
-        Assignment::Keep { .. } => {}
-        Assignment::Remove { .. } => {
-            containers.remove(&attempt);
-        }
+impl Containers {
+    /// The attempt's container, as it is, or a new one in this phase.
+    fn of(&mut self, attempt: AttemptId, launch: &Launch, phase: Phase) -> &mut Container {
+        self.0.entry(attempt).or_insert_with(|| Container {
+            job: launch.job.to_string(),
+            phase,
+            sequence: 1,
+            is_told: false,
+        })
     }
 }
 
-/// What becomes of a container by itself, once it was told that it runs.
-fn work_on(container: &mut Container) {
-    if !container.is_told {
-        container.is_told = true;
-    } else if container.job.starts_with("done-") {
-        container.end(Outcome::Succeeded, 0, "exited with 0");
-    } else if container.job.starts_with("fails-") {
-        container.end(Outcome::Failed, 1, "exited with 1");
-    }
-}
-
-fn report(containers: &BTreeMap<AttemptId, Container>, fence: Fence) -> Report {
-    let status = |(attempt, container): (&AttemptId, &Container)| AttemptStatus {
-        attempt: *attempt,
-        sequence: container.sequence,
-        phase: container.phase.clone(),
-        container: Some(format!("container-{attempt}")),
-        ip: None,
-        started_at: None,
-        ready: matches!(container.phase, Phase::Running).then_some(true),
-        live: None,
-        probe_message: None,
-        hardening: None,
-        drift: Vec::new(),
-    };
-    Report {
-        complete: true,
-        fence,
-        attempts: containers.iter().map(status).collect(),
-        orphans: Vec::new(),
-    }
-}
-
-fn facts() -> HostFacts {
-    HostFacts {
-        name: "host-1".to_owned(),
-        address: "127.0.0.1".to_owned(),
-        zone: "a".to_owned(),
-        labels: BTreeMap::new(),
-        resources: HostResources {
-            cpu: CpuMillis(64_000),
-            memory: Bytes::mib(64 << 10),
-            disk: Bytes::mib(1 << 20),
-            network: Mbps(100_000),
-            gpu: 0,
-            containers: 1000,
-        },
-        engine: "a test's".to_owned(),
-        system: "a test's".to_owned(),
-        agent_version: "0".to_owned(),
-        warnings: Vec::new(),
-        not_ready: None,
-    }
+async fn host(plane: &Plane, home: &Path) -> Host {
+    let token = plane.post("/api/v1/enrolments", json!({})).await;
+    let token = token["token"].as_str().expect("a token");
+    let url = format!("https://{}", plane.agent_listen);
+    Host::join(
+        &url,
+        token,
+        home,
+        Duration::from_millis(50),
+        Containers::default(),
+    )
+    .await
 }
 
 // ---- A hundred commits.
@@ -669,7 +570,7 @@ async fn the_counters_say_what_the_journal_holds_after_a_hundred_commits() {
     let home = tempfile::tempdir().expect("a folder");
     let mut plane = Plane::new(&home.path().join("control"), &repo.remote().url);
     plane.start().await;
-    let _host = Host::start(&plane, &home.path().join("host")).await;
+    let _host = host(&plane, &home.path().join("host")).await;
 
     let mut commits = Vec::new();
     for round in 0..10 {

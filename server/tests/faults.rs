@@ -6,15 +6,17 @@
 
 mod git_repo;
 mod plane;
+mod plane_host;
 
 use git_repo::Repo;
-use muster::agent::link::{self, LinkSettings, LinkState};
+use muster::agent::link::LinkState;
+use muster::api::openapi;
 use muster::control::ServeConfig;
 use muster_schemas::ids::AttemptId;
-use muster_schemas::spec::{Bytes, CpuMillis, Mbps};
-use muster_schemas::state::{AttemptStatus, HostFacts, HostResources, Phase};
-use muster_schemas::wire::{Assignment, Fence, FromAgent, Report, ToAgent};
+use muster_schemas::state::{AttemptStatus, Phase};
+use muster_schemas::wire::Assignment;
 use plane::{Plane, alert, pages};
+use plane_host::{Engine, status};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -24,8 +26,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a loaded machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,173 +42,77 @@ const TASKS: usize = 3;
 
 /// What the host's engine has, and what it was ever told to stop.
 #[derive(Debug, Default)]
-struct Engine {
+struct Containers {
     running: BTreeSet<AttemptId>,
     stops: Vec<AttemptId>,
     /// The assignments that came.
     orders: usize,
 }
 
-/// A host that is connected over TLS, starts what it is to run and stops what it is ordered to stop.
+impl Engine for Arc<Mutex<Containers>> {
+    fn follow(&mut self, items: Vec<Assignment>) {
+        let mut containers = self.lock().expect("no panic");
+        containers.orders += 1;
+        for item in items {
+            let attempt = item.attempt();
+            match item {
+                Assignment::Run(_) => {
+                    containers.running.insert(attempt);
+                }
+                Assignment::Stop { .. } => {
+                    containers.running.remove(&attempt);
+                    containers.stops.push(attempt);
+                }
+                Assignment::Keep { .. } | Assignment::Remove { .. } => {}
+            }
+        }
+    }
+
+    fn attempts(&self) -> Vec<AttemptStatus> {
+        let containers = self.lock().expect("no panic");
+        let running = containers.running.iter();
+        running
+            .map(|attempt| status(*attempt, 1, Phase::Running))
+            .collect()
+    }
+}
+
+/// A host that starts what it is to run and stops what it is ordered to stop.
 struct Host {
-    engine: Arc<Mutex<Engine>>,
-    state: watch::Receiver<LinkState>,
-    shutdown: CancellationToken,
+    containers: Arc<Mutex<Containers>>,
+    link: plane_host::Host,
 }
 
 impl Host {
     async fn start(plane: &Plane, home: &Path) -> Self {
         let (status, token) = plane.post("/api/v1/enrolments", json!({})).await;
         assert!(status.is_success(), "{token}");
-        let token = token["token"].as_str().expect("a token").to_owned();
+        let token = token["token"].as_str().expect("a token");
         let url = format!("https://{}", plane.config.agent_listen);
-        let identity = link::enrol(&url, &token, "host-1", home)
-            .await
-            .expect("it enrols");
-        let (out, from_host) = mpsc::channel(16);
-        let (to_host, orders) = mpsc::channel(16);
-        let (state_in, state) = watch::channel(LinkState::Down {
-            why: "not yet".to_owned(),
-        });
-        let shutdown = CancellationToken::new();
-        let settings = LinkSettings {
-            longest_pause: Duration::from_millis(300),
-            ..LinkSettings::default()
-        };
-        tokio::spawn(link::run_with(
-            settings,
-            identity,
-            from_host,
-            to_host,
-            state_in,
-            shutdown.clone(),
-        ));
-        let engine = Arc::new(Mutex::new(Engine::default()));
-        tokio::spawn(work(out, orders, state.clone(), Arc::clone(&engine)));
-        Self {
-            engine,
-            state,
-            shutdown,
-        }
+        let containers = Arc::new(Mutex::new(Containers::default()));
+        let every = Duration::from_millis(250);
+        let engine = Arc::clone(&containers);
+        let link = plane_host::Host::join(&url, token, home, every, engine).await;
+        Self { containers, link }
     }
 
     fn running(&self) -> BTreeSet<AttemptId> {
-        self.engine.lock().expect("no panic").running.clone()
+        self.containers.lock().expect("no panic").running.clone()
     }
 
     fn stops(&self) -> Vec<AttemptId> {
-        self.engine.lock().expect("no panic").stops.clone()
+        self.containers.lock().expect("no panic").stops.clone()
     }
 
     fn orders(&self) -> usize {
-        self.engine.lock().expect("no panic").orders
+        self.containers.lock().expect("no panic").orders
     }
 
     async fn until(&mut self, what: &str, is_so: impl Fn(&LinkState) -> bool) {
-        tokio::time::timeout(PATIENCE, self.state.wait_for(|state| is_so(state)))
+        tokio::time::timeout(PATIENCE, self.link.state.wait_for(|state| is_so(state)))
             .await
             .unwrap_or_else(|_| panic!("{what}"))
             .expect("the link runs");
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-/// The host's loop: all that it is told, and a complete report four times a second.
-async fn work(
-    out: mpsc::Sender<FromAgent>,
-    mut orders: mpsc::Receiver<ToAgent>,
-    mut state: watch::Receiver<LinkState>,
-    engine: Arc<Mutex<Engine>>,
-) {
-    let mut highest = Fence::default();
-    let mut connected = false;
-    loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                None => return,
-                Some(ToAgent::Assignments(told)) => {
-                    assert!(told.fence.may_follow(highest), "an order of the past");
-                    highest = told.fence;
-                    let mut engine = engine.lock().expect("no panic");
-                    engine.orders += 1;
-                    for item in told.items {
-                        let attempt = item.attempt();
-                        match item {
-                            Assignment::Run(_) => { engine.running.insert(attempt); }
-                            Assignment::Stop { .. } => {
-                                engine.running.remove(&attempt);
-                                engine.stops.push(attempt);
-                            }
-                            Assignment::Keep { .. } | Assignment::Remove { .. } => {}
-                        }
-                    }
-                }
-                Some(ToAgent::LogOpen { .. } | ToAgent::LogClose { .. }) => {}
-            },
-            changed = state.changed() => {
-                if changed.is_err() { return }
-                let up = *state.borrow_and_update() == LinkState::Up;
-                if up && !connected {
-                    let facts = Box::new(facts());
-                    let _ = out.send(FromAgent::Hello { facts, fence: highest }).await;
-                }
-                connected = up;
-            }
-            () = tokio::time::sleep(Duration::from_millis(250)), if connected => {}
-        }
-        if connected {
-            let report = report(&engine.lock().expect("no panic"), highest);
-            let _ = out.try_send(FromAgent::Report(report));
-        }
-    }
-}
-
-fn report(engine: &Engine, fence: Fence) -> Report {
-    let status = |attempt: &AttemptId| AttemptStatus {
-        attempt: *attempt,
-        sequence: 1,
-        phase: Phase::Running,
-        container: Some(format!("container-{attempt}")),
-        ip: None,
-        started_at: None,
-        ready: Some(true),
-        live: None,
-        probe_message: None,
-        hardening: None,
-        drift: Vec::new(),
-    };
-    Report {
-        complete: true,
-        fence,
-        attempts: engine.running.iter().map(status).collect(),
-        orphans: Vec::new(),
-    }
-}
-
-fn facts() -> HostFacts {
-    HostFacts {
-        name: "host-1".to_owned(),
-        address: "127.0.0.1".to_owned(),
-        zone: "a".to_owned(),
-        labels: BTreeMap::new(),
-        resources: HostResources {
-            cpu: CpuMillis(8000),
-            memory: Bytes::mib(16 << 10),
-            disk: Bytes::mib(100 << 10),
-            network: Mbps(1000),
-            gpu: 0,
-            containers: 100,
-        },
-        engine: "a test's".to_owned(),
-        system: "a test's".to_owned(),
-        agent_version: "0".to_owned(),
-        warnings: Vec::new(),
-        not_ready: None,
     }
 }
 
@@ -643,40 +547,22 @@ async fn sql(path: &Path, statements: &str) {
     connection.close().await.expect("it closes");
 }
 
-/// All that changes something, as the API has it.
-fn writes() -> Vec<(Method, &'static str, Value)> {
-    let reason = || json!({ "reason": "to see" });
-    vec![
-        (Method::POST, "/api/v1/tasks/web.0/stop", reason()),
-        (
-            Method::POST,
-            "/api/v1/freeze",
-            json!({ "scope": { "scope": "cell" }, "reason": "to see" }),
-        ),
-        (
-            Method::POST,
-            "/api/v1/resume",
-            json!({ "scope": { "scope": "cell" }, "reason": "to see" }),
-        ),
-        (
-            Method::POST,
-            "/api/v1/rollback",
-            json!({ "to": "main", "reason": "to see" }),
-        ),
-        (
-            Method::POST,
-            "/api/v1/deploys/d-1",
-            json!({ "job": "web", "desired": 1 }),
-        ),
-        (Method::POST, "/api/v1/deploys/d-1/cancel", reason()),
-        (Method::POST, "/api/v1/plans/some/approve", reason()),
-        (Method::POST, "/api/v1/plans/some/refuse", reason()),
-        (Method::POST, "/api/v1/hosts/host-1/remove", reason()),
-        (Method::POST, "/api/v1/plan", json!({})),
-        (Method::POST, "/api/v1/repository/refresh", json!({})),
-        (Method::POST, "/api/v1/enrolments", json!({})),
-        (Method::POST, "/api/v1/down", reason()),
-    ]
+/// All that changes something, as the API's own description lists it. Sessions change nothing of the fleet.
+fn writes() -> Vec<(Method, String)> {
+    let description: Value = serde_json::from_str(&openapi::json()).expect("the description");
+    let mut writes = Vec::new();
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        // Whatever is named: it is refused before anybody looks whether that is there.
+        let path = path.replace('{', "some-").replace('}', "");
+        for method in methods.as_object().expect("methods").keys() {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            if method != Method::GET && path != "/api/v1/session" {
+                writes.push((method, path.clone()));
+            }
+        }
+    }
+    assert!(writes.len() > 15, "{writes:?}");
+    writes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -790,8 +676,9 @@ async fn each_fault_of_the_journal_freezes_the_control_plane_and_leaves_what_run
         assert_eq!(fleet["hosts_reachable"], 0, "{name}");
 
         // No write is taken, by whatever way.
-        for (method, path, body) in writes() {
-            let (status, refused) = town.plane.ask(method.clone(), path, Some(body)).await;
+        for (method, path) in writes() {
+            let body = json!({ "reason": "to see" });
+            let (status, refused) = town.plane.ask(method.clone(), &path, Some(body)).await;
             assert_eq!(
                 status,
                 StatusCode::SERVICE_UNAVAILABLE,

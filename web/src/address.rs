@@ -51,7 +51,7 @@ impl Filters {
     }
 
     /// Only these keys: what an address carries besides is not the API's concern.
-    pub fn only(&self, keys: &[&str]) -> Self {
+    pub fn picked(&self, keys: &[&str]) -> Self {
         Self(
             self.0
                 .iter()
@@ -198,7 +198,7 @@ mod tests {
             filters.clone().with("q", "ü").on("/t"),
             "/t?state=queued&state=running&q=%C3%BC"
         );
-        assert_eq!(filters.only(&["q"]).on("/tasks"), "/tasks");
+        assert_eq!(filters.picked(&["q"]).on("/tasks"), "/tasks");
     }
 
     #[test]

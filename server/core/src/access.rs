@@ -41,7 +41,7 @@ pub fn needs(fleet: &Fleet, command: &Command) -> Needs {
             FreezeScope::Job { job } => of_job(fleet, job),
         },
         Command::ApprovePlan { plan, .. } | Command::RefusePlan { plan, .. } => {
-            of_plan_id(fleet, plan)
+            of_plan(fleet, plan)
         }
         Command::RemoveHost { .. } => Needs::Role(Role::Operator),
         Command::TakeDown { .. } => Needs::Role(Role::Admin),
@@ -50,27 +50,13 @@ pub fn needs(fleet: &Fleet, command: &Command) -> Needs {
 
 /// What it takes to commit what a job was at an earlier revision: a job that is gone may have been anybody's.
 pub fn of_rollback(fleet: &Fleet, job: Option<&JobId>) -> Needs {
-    match job.filter(|job| fleet.jobs.contains_key(*job)) {
-        Some(job) => of_job(fleet, job),
-        None => Needs::Role(Role::Operator),
-    }
+    job.and_then(|job| fleet.app_of(job))
+        .map_or(Needs::Role(Role::Operator), Needs::app)
 }
 
 /// What it takes to change a job.
 fn of_job(fleet: &Fleet, job: &JobId) -> Needs {
-    fleet
-        .jobs
-        .get(job)
-        .map_or_else(of_nothing, |job| Needs::app(job.spec().app()))
-}
-
-/// What it takes to decide about a plan: a policy is everybody's, jobs are their apps'.
-fn of_plan(fleet: &Fleet, plan: &Plan) -> Needs {
-    let apps = apps_of(fleet, plan);
-    if plan.policy_changes || apps.is_empty() {
-        return Needs::Role(Role::Operator);
-    }
-    Needs::Apps(apps)
+    fleet.app_of(job).map_or_else(of_nothing, Needs::app)
 }
 
 /// The apps whose jobs a plan changes.
@@ -81,19 +67,20 @@ pub fn apps_of(fleet: &Fleet, plan: &Plan) -> BTreeSet<String> {
             apps.insert(target.spec.app().to_owned());
         }
         // A job that goes from one app to another is both's.
-        if let Some(job) = fleet.jobs.get(&change.job) {
-            apps.insert(job.spec().app().to_owned());
-        }
+        apps.extend(fleet.app_of(&change.job).map(str::to_owned));
     }
     apps
 }
 
-fn of_plan_id(fleet: &Fleet, id: &PlanId) -> Needs {
+fn of_plan(fleet: &Fleet, id: &PlanId) -> Needs {
     fleet
         .plans
         .iter()
         .find(|entry| entry.plan.id == *id)
-        .map_or_else(of_nothing, |entry| of_plan(fleet, &entry.plan))
+        .map_or_else(of_nothing, |entry| {
+            let plan = &entry.plan;
+            Needs::of_plan(plan.policy_changes, apps_of(fleet, plan))
+        })
 }
 
 fn of_nothing() -> Needs {

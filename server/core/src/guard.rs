@@ -138,21 +138,35 @@ fn too_many_stops(fleet: &Fleet, plan: &Plan, policy: &PolicySpec) -> Vec<HoldRe
     reasons
 }
 
-/// The jobs that only a new policy makes smaller, and by how much: it ends sizes that were set beside git.
+/// The jobs that a new policy makes smaller, and by how much: it ends sizes that were set beside git and that no change of the plan
+/// ends already.
 fn shrunk_by_policy<'a>(
     fleet: &'a Fleet,
     plan: &'a Plan,
 ) -> impl Iterator<Item = (&'a JobSpec, u32)> {
     let jobs = fleet.jobs.values().filter(|_| plan.policy_changes);
     jobs.filter(|job| {
-        let ends = drift::ends_resize(job, fleet.policy.as_ref(), plan.policy.as_ref());
-        // A change of the job itself counts what it takes away.
-        ends && plan.changes.iter().all(|change| change.job != job.id)
+        drift::ends_resize(job, fleet.policy.as_ref(), plan.policy.as_ref())
+            && !plan
+                .changes
+                .iter()
+                .any(|change| change.job == job.id && ends_resize(job, change, plan))
     })
     .map(|job| {
         let spec = job.spec();
         (spec, serving_tasks(job).saturating_sub(spec.size()))
     })
+}
+
+/// Whether a change ends the job's size beside git itself, so that what it takes away has that in it.
+fn ends_resize(job: &Job, change: &JobChange, plan: &Plan) -> bool {
+    match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => job
+            .resize_under(&target.spec, plan.policy.as_ref())
+            .is_none(),
+        JobAction::Prune { .. } => true,
+        JobAction::Move { .. } | JobAction::Undeclare { .. } | JobAction::Redeclare { .. } => false,
+    }
 }
 
 /// The limit that taking so many tasks of one job away at once would exceed, if there is one: as [`HoldReason::TooManyStops`],

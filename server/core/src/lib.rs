@@ -5,7 +5,8 @@
 //!
 //! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
 //! itself), [`disruption`] (what has to be left alone of a job), [`window`] (and when), [`dependencies`] (and after what),
-//! [`drift`] (where what runs is not what git says), [`access`] (who may say what), [`decide`] (what follows), [`assign`] (what each host is to do).
+//! [`drift`] (where what runs is not what git says), [`access`] (who may say what), [`decide`] (what follows), [`assign`] (what
+//! each host is to do).
 
 pub mod access;
 pub mod assign;

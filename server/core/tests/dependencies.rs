@@ -445,3 +445,22 @@ proptest! {
         audit(&world);
     }
 }
+
+#[test]
+fn what_is_depended_on_stands_at_the_size_that_somebody_gave_it() {
+    let mut world = World::new(2);
+    let db = || service("db", 3);
+    world.commit(vec![db()], None);
+    world.pass(ENOUGH);
+    let smaller = Command::Scale {
+        job: JobId::from("db"),
+        desired: 2,
+        reason: "a test".to_owned(),
+        until: None,
+    };
+    world.command(smaller).expect("it is scaled");
+    world.pass(ENOUGH);
+    world.commit(vec![db(), after(service("web", 2), &["db"])], None);
+    world.pass(30);
+    assert_eq!(world.healthy("web"), 2, "{}", reason(&world, "web"));
+}

@@ -731,3 +731,18 @@ fn a_policy_that_would_end_a_large_size_is_held() {
     assert!(world.fleet.held_plan().is_some());
     assert_eq!((world.healthy("web"), world.stops()), (20, 0));
 }
+
+#[test]
+fn a_change_of_the_job_does_not_hide_what_its_policy_ends() {
+    let ignoring = policy(false, &[DriftField::Desired]);
+    let mut world = web(2, Some(ignoring));
+    scale(&mut world, 20).expect("it scales by load");
+    world.pass(60);
+    // The owner's change keeps the size for now; the policy ends it.
+    let mut spec = service("web", 2);
+    spec.owner = "others@example.com".to_owned();
+    world.commit(vec![spec], Some(policy(true, &[])));
+    world.pass(ENOUGH);
+    assert!(world.fleet.held_plan().is_some());
+    assert_eq!((world.healthy("web"), world.stops()), (20, 0));
+}

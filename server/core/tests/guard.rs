@@ -5,9 +5,10 @@ mod common;
 use common::{World, service, with_image};
 use jiff::{SignedDuration, Timestamp};
 use muster_core::decide::{Command, Input, Refusal};
+use muster_core::fleet::PLANS_KEPT;
 use muster_core::guard;
 use muster_core::view::{Serving, fleet_view, plan_status};
-use muster_schemas::api::{OutOfTimeView, PlanStatus};
+use muster_schemas::api::{FleetView, OutOfTimeView, PlanStatus};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{FreezeScope, HoldReason, LimitScope};
@@ -67,6 +68,14 @@ fn approve(world: &mut World, who: &str, plan: &PlanId) -> Result<(), Refusal> {
         reason: "it is meant".to_owned(),
     };
     world.command_by(who, command).map(drop)
+}
+
+fn refuse(world: &mut World, plan: &PlanId) {
+    let command = Command::RefusePlan {
+        plan: plan.clone(),
+        reason: "web is needed".to_owned(),
+    };
+    world.command(command).expect("it is held");
 }
 
 fn freeze(world: &mut World, scope: FreezeScope, until: Option<Timestamp>) -> Result<(), Refusal> {
@@ -170,11 +179,7 @@ fn an_approval_of_a_plan_that_another_has_replaced_is_refused() {
 fn a_refused_plan_stays_refused_until_the_next_commit() {
     let mut world = held_world(pruning());
     let plan = held(&world);
-    let command = Command::RefusePlan {
-        plan: plan.clone(),
-        reason: "web is needed".to_owned(),
-    };
-    world.command(command).unwrap();
+    refuse(&mut world, &plan);
     assert!(matches!(
         approve(&mut world, "bob", &plan),
         Err(Refusal::PlanNotHeld {
@@ -201,11 +206,7 @@ fn a_refused_plan_stays_refused_until_the_next_commit() {
 fn a_refusal_holds_although_tasks_come_and_go() {
     let mut world = held_world(pruning());
     let plan = held(&world);
-    let command = Command::RefusePlan {
-        plan: plan.clone(),
-        reason: "web is needed".to_owned(),
-    };
-    world.command(command).unwrap();
+    refuse(&mut world, &plan);
     // Half of the job waits for its next attempts, and the revision is read again: what it asks for is the same.
     for index in 0..4 {
         world.exit(&format!("web.{index}"), 1);
@@ -473,7 +474,7 @@ fn a_plan_in_a_deny_window_waits_for_its_end_or_for_a_person() {
     }
 }
 
-fn out_of_time(world: &World) -> Option<OutOfTimeView> {
+fn fleet_shown(world: &World) -> FleetView {
     let serving = Serving {
         version: String::new(),
         started_at: world.now,
@@ -482,7 +483,11 @@ fn out_of_time(world: &World) -> Option<OutOfTimeView> {
         repository_read_at: None,
         journal_trouble: None,
     };
-    fleet_view(&world.fleet, &serving, world.now).out_of_time
+    fleet_view(&world.fleet, &serving, world.now)
+}
+
+fn out_of_time(world: &World) -> Option<OutOfTimeView> {
+    fleet_shown(world).out_of_time
 }
 
 #[test]
@@ -801,4 +806,67 @@ fn a_plan_that_is_held_for_headroom_goes_ahead_when_a_host_comes() {
     world.pass(ENOUGH);
     assert_eq!(latest_status(&world), PlanStatus::Applied);
     assert_eq!(world.healthy("web"), 9);
+}
+
+#[test]
+fn a_freeze_of_the_policy_is_shown_however_many_plans_come_after_it() {
+    let mut world = World::new(1);
+    let frozen = || {
+        Some(PolicySpec {
+            freeze: Some("we move the registry".to_owned()),
+            ..PolicySpec::named("default")
+        })
+    };
+    world.commit(vec![service("web", 1)], None);
+    world.pass(ENOUGH);
+    world.commit(vec![service("web", 1)], frozen());
+    world.pass(1);
+    let shown = |world: &World| fleet_shown(world).freezes.len();
+    assert_eq!(shown(&world), 1);
+    // Each of them is another plan, and is held.
+    for desired in 2..60 {
+        world.commit(vec![service("web", desired)], frozen());
+    }
+    assert!(world.fleet.plans.len() <= PLANS_KEPT);
+    assert_eq!(shown(&world), 1);
+}
+
+#[test]
+fn headroom_counts_a_size_that_outlives_a_commit() {
+    let rules = || {
+        Some(PolicySpec {
+            headroom: Headroom {
+                percent: Some(10),
+                ..Headroom::default()
+            },
+            ..PolicySpec::named("default")
+        })
+    };
+    // Two hosts with 8 CPUs each: 14.4 of them for all jobs.
+    let sized = |name: &str, desired: u32| {
+        let mut spec = service(name, desired);
+        spec.resources.cpu = CpuMillis(1000);
+        spec
+    };
+    let mut world = World::new(2);
+    world.commit(vec![sized("web", 2)], rules());
+    world.pass(ENOUGH);
+    let command = Command::Scale {
+        job: JobId::from("web"),
+        desired: 10,
+        reason: "the sale begins".to_owned(),
+        until: None,
+    };
+    world.command(command).expect("there is room");
+    world.pass(ENOUGH);
+    // The commit changes something else of it, so that it keeps its ten, and asks for five more.
+    let mut web = sized("web", 2);
+    web.owner = "others@example.com".to_owned();
+    world.commit(vec![web, sized("other", 5)], rules());
+    world.pass(1);
+    let holds = &world.fleet.held_plan().expect("15 are too many").holds;
+    assert!(
+        matches!(&holds[..], [HoldReason::TooLittleHeadroom { .. }, ..]),
+        "{holds:?}"
+    );
 }

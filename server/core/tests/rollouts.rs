@@ -1190,3 +1190,28 @@ fn a_deploy_ends_as_its_rollout_does() {
     assert_eq!(status, DeployStatus::Failed);
     assert!(message.contains("version 1 serves on"), "{message}");
 }
+
+#[test]
+fn a_service_can_be_scaled_up_while_red_black_keeps_two_sets() {
+    let mut world = World::new(4);
+    world.commit(vec![red_black(V1, 12, 600)], None);
+    world.pass(40);
+    world.commit(vec![red_black(V2, 12, 600)], None);
+    world.pass(40);
+    assert!(world.healthy("web") > 12, "both sets are there");
+    let scale = |world: &mut World, desired: u32| {
+        let command = Command::Scale {
+            job: JobId::from("web"),
+            desired,
+            reason: "a test".to_owned(),
+            until: None,
+        };
+        world.command(command).map(drop)
+    };
+    scale(&mut world, 13).expect("nothing stops for it");
+    // Going down takes of both.
+    assert!(matches!(
+        scale(&mut world, 2),
+        Err(Refusal::TooManyStops { .. })
+    ));
+}

@@ -750,6 +750,34 @@ fn a_service_task_whose_retries_are_exhausted_holds_its_place_until_the_job_chan
 }
 
 #[test]
+fn a_new_version_has_all_its_retries_whatever_the_one_before_has_used() {
+    use muster_schemas::spec::{ImmediateRetry, RetryPolicy};
+    let mut world = World::new(1);
+    let mut spec = service("web", 1);
+    spec.service.as_mut().unwrap().retry =
+        RetryPolicy::Immediate(ImmediateRetry { retries: Some(1) });
+    world.commit(vec![spec.clone()], None);
+    world.pass(1);
+    world.exit("web.0", 1);
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 1);
+    let id = "web.0".parse().unwrap();
+    assert_eq!(world.task(&id).retries, 1);
+
+    world.commit(vec![with_image(spec, "registry.example.com/app:2")], None);
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 1);
+    let living: Vec<u32> = world
+        .living("web")
+        .iter()
+        .map(|(index, _)| *index)
+        .collect();
+    world.exit(&format!("web.{}", living[0]), 1);
+    world.pass(60);
+    assert_eq!(world.healthy("web"), 1, "its own first retry");
+}
+
+#[test]
 fn evidence_of_a_loss_does_not_count_against_the_retries() {
     let mut world = World::new(1);
     world.commit(vec![batch("sum", 1, 1)], None);

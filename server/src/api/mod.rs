@@ -4,8 +4,8 @@
 //! control loop and are answered once they are durable. What this room needs of the others is the trait [`Cell`]; all
 //! there is to know of HTTP is in here.
 //!
-//! Read in this order: [`state`], [`auth`], [`tokens`], [`sessions`], [`access`], [`routes`], [`past`], [`watch`], [`logs`], [`hooks`], [`console`],
-//! [`metrics`], [`server`].
+//! Read in this order: [`state`], [`auth`], [`tokens`], [`sessions`], [`access`], [`routes`], [`past`], [`watch`], [`logs`],
+//! [`hooks`], [`console`], [`metrics`], [`server`].
 
 pub mod access;
 pub mod auth;

@@ -6,17 +6,16 @@
 use super::auth::{Hash, hash, new_secret};
 use crate::durable;
 use jiff::Timestamp;
-use muster_schemas::access::ADMIN;
+use muster_schemas::access::{ADMIN, is_token_name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use subtle::ConstantTimeEq as _;
 
 /// So many tokens can there be besides `admin`: more than teams, people and pipelines share a cell.
 pub const MAX_TOKENS: usize = 1000;
-
-const MAX_NAME: usize = 64;
 
 /// The tokens that are taken, by name.
 #[derive(Debug)]
@@ -74,11 +73,6 @@ pub enum TokenFault {
     NotKept(String),
 }
 
-/// Looks at every byte whatever the outcome, so that the time taken tells nothing.
-fn same(a: &Hash, b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
-}
-
 impl Tokens {
     /// The token `admin`, and others in memory alone.
     pub fn admin(token: &str) -> Self {
@@ -119,12 +113,12 @@ impl Tokens {
         Arc::clone(&self.named.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The name of the token, if it is one of them.
+    /// The name of the token, if it is one of them. The time that it takes tells nothing of the right ones.
     pub(super) fn name_of(&self, token: &str) -> Option<String> {
         let asked = hash(token);
-        let mut found = same(&self.admin, &asked).then(|| ADMIN.to_owned());
+        let mut found = bool::from(self.admin.ct_eq(&asked)).then(|| ADMIN.to_owned());
         for (name, token) in self.named().iter() {
-            if hex::decode(&token.hash).is_ok_and(|hash| same(&asked, &hash)) {
+            if hex::decode(&token.hash).is_ok_and(|hash| asked[..].ct_eq(&hash).into()) {
                 found = Some(name.clone());
             }
         }
@@ -158,11 +152,7 @@ impl Tokens {
         if name == ADMIN {
             return Err(TokenFault::Admin);
         }
-        let fits = (1..=MAX_NAME).contains(&name.len())
-            && name
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "._@-".contains(letter));
-        if !fits {
+        if !is_token_name(name) {
             return Err(TokenFault::BadName(name.to_owned()));
         }
         let secret = new_secret();

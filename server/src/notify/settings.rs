@@ -141,12 +141,14 @@ impl Settings {
             path: path.to_owned(),
             source,
         })?;
+        // Without the lines around a fault: secrets may stand there.
+        let options = serde_saphyr::options! { with_snippet: false };
         let file: NotifyFile =
-            // Without the lines around a fault: secrets may stand there.
-            serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { with_snippet: false })
-                .map_err(|error| SettingsError::Syntax {
-                path: path.to_owned(),
-                message: error.to_string(),
+            serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
+                SettingsError::Syntax {
+                    path: path.to_owned(),
+                    message: error.to_string(),
+                }
             })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         check(file, folder).map_err(|problems| SettingsError::Wrong {

@@ -4,6 +4,7 @@ use crate::api::Trouble;
 use crate::components::shape::shape;
 use crate::components::text;
 use crate::format;
+use crate::past::past;
 use crate::query::Query;
 use crate::tone::Shape;
 use leptos::prelude::*;
@@ -101,6 +102,17 @@ pub fn notice(tone: &'static str, mark: Shape, message: String, more: AnyView) -
                 {more}
             </div>
         </div>
+    }
+    .into_any()
+}
+
+/// Says of a page that the API tells of the present alone that it is not that of the moment in the bar above.
+pub fn of_now() -> AnyView {
+    let past = past();
+    view! {
+        <p class="dim" data-test-of-now hidden=move || past.is_now()>
+            "What is here is of now, not of the moment above."
+        </p>
     }
     .into_any()
 }

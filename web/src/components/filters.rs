@@ -190,7 +190,7 @@ pub fn given(filters: InAddress, key: &'static str, label: &'static str) -> AnyV
 /// Takes all filters away, where there are any.
 pub fn clear(filters: InAddress, keys: &'static [&'static str]) -> AnyView {
     view! {
-        <Show when=move || filters.now.with(|now| !now.only(keys).0.is_empty())>
+        <Show when=move || filters.now.with(|now| !now.picked(keys).0.is_empty())>
             <button type="button" class="button plain" data-test-clear on:click=move |_| filters.set(&Filters::default())>
                 "Clear"
             </button>

@@ -1,7 +1,7 @@
 //! The latest deploys.
 
 use crate::address::{self, Filters};
-use crate::components::answer::{empty, list_skeleton, not_fresh, present};
+use crate::components::answer::{empty, list_skeleton, not_fresh, of_now, present};
 use crate::components::rows::{self, Row, rows};
 use crate::components::shape::state;
 use crate::components::text;
@@ -35,6 +35,7 @@ pub fn page() -> AnyView {
                 <span>"of "{text::job_link(&job.get())}", "<a class="link" href="/deploys">"show all"</a></span>
             })}</div>
         </div>
+        {of_now()}
         {not_fresh(deploys)}
         {present(deploys, list_skeleton, move |list| view! {
             <Show

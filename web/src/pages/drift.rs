@@ -1,7 +1,7 @@
 //! Where what runs is not what git says, and what will happen about it.
 
 use crate::address;
-use crate::components::answer::{empty, list_skeleton, not_fresh, present};
+use crate::components::answer::{empty, list_skeleton, not_fresh, of_now, present};
 use crate::components::filters::{self, in_address};
 use crate::components::rows::{self, Row, rows};
 use crate::components::text;
@@ -30,10 +30,10 @@ pub fn page() -> AnyView {
     text::page_title(|| "Drift".to_owned());
     let filters = in_address();
     let want = RwSignal::new(STEP);
-    // Where what runs is not what git says is asked of the agents, and of now alone.
+    // What agents say of their containers is of now alone.
     let list: Query<List<DriftView>> = query::many_of_now(
         move || Question {
-            path: filters.now.get().only(&KEYS).on("/drift"),
+            path: filters.now.get().picked(&KEYS).on("/drift"),
             interest: Interest::All,
             keep: true,
         },
@@ -49,12 +49,13 @@ pub fn page() -> AnyView {
             {filters::given(filters, "job", "job")}
             {filters::clear(filters, &KEYS)}
         </div>
+        {of_now()}
         {not_fresh(list)}
         {present(list, list_skeleton, move |list| view! {
             <Show
                 when=move || list.with(|list| !list.items.is_empty())
                 fallback=move || {
-                    if filters.now.get().only(&KEYS).0.is_empty() {
+                    if filters.now.get().picked(&KEYS).0.is_empty() {
                         empty("What runs is what git says", "What somebody changes past git stands here within seconds, with who did it.".into_any())
                     } else {
                         empty("No drift that matches", "Take a filter away to see the rest, if there is any.".into_any())

@@ -45,7 +45,7 @@ pub fn page() -> AnyView {
     let want = RwSignal::new(STEP);
     let list: Query<List<EventView>> = query::many(
         move || Question {
-            path: filters.now.get().only(&KEYS).on("/events"),
+            path: filters.now.get().picked(&KEYS).on("/events"),
             interest: Interest::All,
             keep: true,
         },

@@ -30,13 +30,13 @@ pub fn page() -> AnyView {
     let want = RwSignal::new(STEP);
     let jobs: Query<List<JobView>> = query::many(
         move || Question {
-            path: filters.now.get().only(&KEYS).on("/jobs"),
+            path: filters.now.get().picked(&KEYS).on("/jobs"),
             interest: Interest::All,
             keep: true,
         },
         want.into(),
     );
-    let filtered = move || filters.now.with(|now| !now.only(&KEYS).0.is_empty());
+    let filtered = move || filters.now.with(|now| !now.picked(&KEYS).0.is_empty());
     view! {
         <div class="page-head">
             <h1>"Jobs"</h1>

@@ -312,11 +312,7 @@ fn words(plan: &PlanView) -> AnyView {
 
 /// The ways to say yes and no to a held plan.
 fn decide(plan: &PlanView) -> AnyView {
-    let needs = if plan.policy_changes || plan.apps.is_empty() {
-        Needs::Role(Role::Operator)
-    } else {
-        Needs::Apps(plan.apps.iter().cloned().collect())
-    };
+    let needs = Needs::of_plan(plan.policy_changes, plan.apps.iter().cloned().collect());
     let approve = plan.can_be_approved.then(|| {
         let more = match plan.approvals_required {
             0 | 1 => String::new(),

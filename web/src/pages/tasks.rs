@@ -21,13 +21,13 @@ pub fn page() -> AnyView {
     let want = RwSignal::new(STEP);
     let tasks: Query<List<TaskView>> = query::many(
         move || Question {
-            path: filters.now.get().only(&KEYS).on("/tasks"),
+            path: filters.now.get().picked(&KEYS).on("/tasks"),
             interest: Interest::All,
             keep: true,
         },
         want.into(),
     );
-    let filtered = move || filters.now.with(|now| !now.only(&KEYS).0.is_empty());
+    let filtered = move || filters.now.with(|now| !now.picked(&KEYS).0.is_empty());
     view! {
         <div class="page-head">
             <h1>"Tasks"</h1>
@@ -66,7 +66,7 @@ pub fn page() -> AnyView {
 /// A chip for each state, with how many tasks it has under the other filters.
 fn state_chips(filters: InAddress) -> AnyView {
     let fleet: Query<FleetView> = expect_context();
-    let others = Memo::new(move |_| filters.now.get().only(&KEYS).with("state", ""));
+    let others = Memo::new(move |_| filters.now.get().picked(&KEYS).with("state", ""));
     TaskState::ALL
         .into_iter()
         .map(|state| {

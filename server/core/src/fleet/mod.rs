@@ -288,6 +288,11 @@ impl Fleet {
         })
     }
 
+    /// The app of a job that is in the fleet.
+    pub fn app_of(&self, job: &JobId) -> Option<&str> {
+        self.jobs.get(job).map(|job| job.spec().app())
+    }
+
     /// Whether a task's attempts keep ending soon after they start. It is over once an attempt has been healthy for
     /// [`CRASH_LOOP_OVER`](crate::decide::lifecycle::CRASH_LOOP_OVER), although the next delay still remembers it.
     pub fn in_crash_loop(&self, task: &Task, now: Timestamp) -> bool {

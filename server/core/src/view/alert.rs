@@ -70,23 +70,11 @@ fn repository(fleet: &Fleet, alerts: &mut Vec<Alert>) {
     if let Some((trouble, since)) = &fleet.trouble {
         alerts.push(Alert {
             severity: Severity::Page,
-            code: trouble_code(trouble).to_owned(),
+            code: format!("repository-{}", trouble.word().replace('_', "-")),
             message: full(&repository_trouble(trouble)),
             link: "/plans".to_owned(),
             since: Some(*since),
         });
-    }
-}
-
-fn trouble_code(trouble: &muster_schemas::event::RepositoryTrouble) -> &'static str {
-    use muster_schemas::event::RepositoryTrouble;
-    match trouble {
-        RepositoryTrouble::Unreachable { .. } => "repository-unreachable",
-        RepositoryTrouble::NoBranch { .. } => "repository-no-branch",
-        RepositoryTrouble::Empty { .. } => "repository-empty",
-        RepositoryTrouble::UnrelatedHistory { .. } => "repository-unrelated-history",
-        RepositoryTrouble::Unreadable { .. } => "repository-unreadable",
-        RepositoryTrouble::Unsigned { .. } => "repository-unsigned",
     }
 }
 

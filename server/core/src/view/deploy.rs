@@ -41,10 +41,7 @@ pub fn deploy_view(fleet: &Fleet, deploy: &Deploy, now: Timestamp) -> DeployView
     DeployView {
         id: deploy.id.to_string(),
         job: deploy.spec.job.to_string(),
-        app: fleet
-            .jobs
-            .get(&deploy.spec.job)
-            .map(|job| job.spec().app().to_owned()),
+        app: fleet.app_of(&deploy.spec.job).map(str::to_owned),
         status: deploy.status,
         progress,
         commit: deploy.commit.as_ref().map(|(commit, _)| commit.to_string()),

@@ -82,7 +82,7 @@ fn app_of(fleet: &Fleet, scope: &FreezeScope) -> Option<String> {
     match scope {
         FreezeScope::Cell => None,
         FreezeScope::App { app } => Some(app.clone()),
-        FreezeScope::Job { job } => fleet.jobs.get(job).map(|job| job.spec().app().to_owned()),
+        FreezeScope::Job { job } => fleet.app_of(job).map(str::to_owned),
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::report::{Code, quoted};
 use super::Checks;
 use crate::signatures::{KeyFault, SignerKey};
 use crate::window;
-use muster_schemas::access::{ADMIN, Role};
+use muster_schemas::access::{self, ADMIN, Role};
 use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits, Signatures};
 use std::collections::BTreeSet;
 
@@ -18,7 +18,6 @@ const MAX_REASON: usize = 1000;
 const MAX_SIGNERS: usize = 256;
 const MAX_SIGNER_NAME: usize = 200;
 const MAX_ACCESS: usize = 1000;
-const MAX_TOKEN_NAME: usize = 64;
 const MAX_OWNED: usize = 256;
 /// An approval that counts for less can hardly be used, one that counts for longer is forgotten before.
 const LEAST_EXPIRY: Millis = Millis::secs(60);
@@ -178,11 +177,21 @@ fn access(policy: &PolicySpec, checks: &mut Checks<'_>) {
         );
     }
     let mut seen = BTreeSet::new();
-    for (index, access) in policy.access.iter().enumerate() {
+    for (index, entry) in policy.access.iter().enumerate() {
         let index = index.to_string();
         let at = |field: &'static str| ["access", index.as_str(), field];
-        checks.short_text(&at("who"), &access.who, MAX_TOKEN_NAME);
-        if access.who == ADMIN {
+        if !access::is_token_name(&entry.who) {
+            checks.refuse(
+                &at("who"),
+                Code::BadName,
+                format!("no token can be named {}", quoted(&entry.who)),
+                format!(
+                    "write a token's name: 1 to {} letters, digits, `.`, `_`, `@` and `-`",
+                    access::MAX_NAME
+                ),
+            );
+        }
+        if entry.who == ADMIN {
             checks.refuse(
                 &at("who"),
                 Code::Contradiction,
@@ -190,15 +199,15 @@ fn access(policy: &PolicySpec, checks: &mut Checks<'_>) {
                 "leave it out: it is the way back from a policy that shuts everybody out",
             );
         }
-        if !seen.insert(&access.who) {
+        if !seen.insert(&entry.who) {
             checks.refuse(
                 &at("who"),
                 Code::DuplicateValue,
-                format!("{} stands here twice", quoted(&access.who)),
+                format!("{} stands here twice", quoted(&entry.who)),
                 "write one entry for it, with the apps of both",
             );
         }
-        match (access.role, access.apps.len()) {
+        match (entry.role, entry.apps.len()) {
             (Role::Owner, 0) => checks.refuse(
                 &at("apps"),
                 Code::OutOfRange,
