@@ -3,15 +3,15 @@
 mod common;
 
 use common::{World, batch, service, with_image};
-use muster_core::decide::Command;
+use muster_core::decide::{Command, Input};
 use muster_core::fleet::TaskPhase;
 use muster_core::view::task_detail;
 use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, JobId};
+use muster_schemas::ids::{AttemptId, CellName, JobId, TaskId};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{ConstraintSet, JobSpec, Limits, PolicySpec};
 use muster_schemas::state::{
-    FinishReason, HostRefusal, Outcome, QueueReason, StopReason, TaskState,
+    FinishReason, HostRefusal, Outcome, Phase, QueueReason, StopReason, TaskState,
 };
 
 fn prune() -> Option<PolicySpec> {
@@ -1027,4 +1027,38 @@ fn a_change_that_is_taken_back_keeps_the_containers_that_still_run() {
             .values()
             .all(|task| !job.is_outdated(task.version) || task.is_finished())
     );
+}
+
+#[test]
+fn a_smaller_size_read_before_any_host_is_heard_of_keeps_what_serves() {
+    let mut world = World::new(2);
+    world.commit(vec![service("web", 5)], None);
+    world.pass(40);
+    // The three lowest get sick, the others serve on.
+    let sick: Vec<_> = (0..3)
+        .map(|index| {
+            let task: TaskId = format!("web.{index}").parse().expect("a task id");
+            let attempt = world.fleet.current_attempt(world.task(&task));
+            let attempt = attempt.expect("an attempt");
+            (attempt.id, attempt.host)
+        })
+        .collect();
+    for (attempt, host) in sick {
+        let status = world.status(attempt, Phase::Running, Some(false));
+        world.report(host, status);
+    }
+    assert_eq!(world.healthy("web"), 2);
+    world
+        .give(Input::Lead {
+            cell: CellName::from("test"),
+            version: "0.1.0".to_owned(),
+        })
+        .expect("a leader");
+    assert_eq!(world.healthy("web"), 0, "nothing can be seen");
+    world.commit(vec![service("web", 3)], None);
+    let stopped = world.events(|event| match event {
+        Event::StopOrdered { order } => Some(world.fleet.attempts[&order.attempt].task.index),
+        _ => None,
+    });
+    assert_eq!(stopped, [2, 1], "what served is kept");
 }

@@ -4,9 +4,8 @@
 
 use crate::host::{Deed, Host};
 use jiff::SignedDuration;
-use muster_core::fleet::Fleet;
+use muster_core::fleet::{Fleet, Task};
 use muster_core::guard;
-
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::spec::{CpuMillis, JobKind, Strategy};
@@ -62,6 +61,9 @@ impl Watch {
                 }
                 if matches!(order.reason, StopReason::Rollout { .. }) {
                     self.check_availability(order.attempt)?;
+                }
+                if order.reason == StopReason::ScaleIn {
+                    self.check_scale_in(order.attempt)?;
                 }
             }
             Event::PlanHeld { plan, .. } => {
@@ -149,6 +151,36 @@ impl Watch {
             return Err(format!(
                 "17: a rollout takes {} below {floor} healthy tasks",
                 known.task
+            ));
+        }
+        Ok(())
+    }
+
+    /// 17: fewer tasks are not fewer than are asked for, also while nobody can see which of them serve.
+    fn check_scale_in(&self, attempt: AttemptId) -> Result<(), String> {
+        let Some(known) = self.fleet.attempts.get(&attempt) else {
+            return Ok(());
+        };
+        let Some(job) = self.fleet.jobs.get(&known.task.job) else {
+            return Ok(());
+        };
+        let may_serve = |task: &&Task| {
+            self.fleet.current_attempt(task).is_some_and(|attempt| {
+                attempt.healthy_since.is_some() && attempt.ended.is_none() && attempt.stop.is_none()
+            })
+        };
+        let tasks = || job.tasks.values();
+        let left = tasks().filter(|task| task.id != known.task);
+        let left = left.filter(may_serve).count();
+        let takes_one = self
+            .fleet
+            .task(&known.task)
+            .is_some_and(|task| may_serve(&task));
+        if job.spec().service.is_some() && takes_one && left < job.desired() as usize {
+            return Err(format!(
+                "17: {} leaves for a smaller size, and {left} of {} may serve",
+                known.task,
+                job.desired()
             ));
         }
         Ok(())

@@ -146,7 +146,7 @@ pub(super) fn measure_health(draft: &mut Draft<'_>, id: &JobId) {
         return;
     }
     let sets = Sets::of(draft.fleet, job, draft.now);
-    let unseen = |member: &&Member| member.standing == Standing::Unseen;
+    let unseen = |member: &&Member| matches!(member.standing, Standing::Unseen { .. });
     let seen = sets.new.count() - number(sets.new.0.iter().filter(unseen).count());
     let (measured_now, verdict) = if seen == 0 {
         let fault = MeasureFault::Unseen;

@@ -5,7 +5,7 @@
 //! up again as it was. Each stop is an automated one: it draws on the budget, and no healthy task is stopped while not more
 //! than `desired` are healthy (nor more than the old set was to have, until the new one is settled).
 
-use super::sets::{Member, Set, Sets, Standing};
+use super::sets::{Set, Sets, Spare, Standing};
 use crate::decide::scale::{CREATED_AT_ONCE, give_up, is_free};
 use crate::decide::{Draft, automation};
 use crate::guard;
@@ -107,46 +107,12 @@ fn fill(draft: &mut Draft<'_>, id: &JobId) {
         );
     }
     let surplus = sets.new.count().saturating_sub(desired);
-    let healthy = sets.new.healthy() + sets.stable.healthy() + sets.other.healthy();
-    for task in last(&sets.new, surplus, healthy.saturating_sub(desired)) {
+    let mut spare = Spare::above(desired, sets.healthy(), sets.serving());
+    // Healthy ones stay where they cannot be spared: what is not healthy may be one that was told to stop and comes back.
+    let leave = spare.choose(sets.new.0.iter().map(|member| (member, true)), surplus);
+    for task in leave {
         give_up(draft, &task, StopReason::ScaleIn);
     }
-}
-
-/// The tasks of a set that leave when it has so many too many: those without a container first, then those that are not healthy,
-/// and of equals the highest index. Healthy ones leave only as far as they can be spared: what is not healthy may be one that was
-/// told to stop and comes back.
-fn last(set: &Set, surplus: u32, mut spare: u32) -> Vec<TaskId> {
-    let mut members: Vec<&Member> = set
-        .0
-        .iter()
-        .filter(|member| match member.standing {
-            Standing::Exhausted | Standing::Stopping => false,
-            Standing::Queued
-            | Standing::Unhealthy(_)
-            | Standing::Unseen
-            | Standing::Healthy(_)
-            | Standing::Settled(_) => true,
-        })
-        .collect();
-    members.sort_by_key(|member| {
-        (
-            member.standing != Standing::Queued,
-            member.standing.is_healthy(),
-            std::cmp::Reverse(member.id.index),
-        )
-    });
-    members
-        .into_iter()
-        .take(usize::try_from(surplus).unwrap_or(usize::MAX))
-        .filter(|member| {
-            let is_healthy = member.standing.is_healthy();
-            let may_go = !is_healthy || spare > 0;
-            spare -= u32::from(is_healthy && may_go);
-            may_go
-        })
-        .map(|member| member.id.clone())
-        .collect()
 }
 
 /// Has a set leave, its healthy tasks only as far as they can be spared.
@@ -163,7 +129,7 @@ fn leave(draft: &mut Draft<'_>, set: &Set, spare: &mut u32, reason: &StopReason)
             | Standing::Settled(_)
             | Standing::Exhausted
             | Standing::Stopping
-            | Standing::Unseen => false,
+            | Standing::Unseen { .. } => false,
         };
         if goes {
             give_up(draft, &member.id, reason.clone());

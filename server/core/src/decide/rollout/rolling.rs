@@ -6,10 +6,11 @@
 //! `desired − maxUnavailable`, where a new one counts once it has been healthy for the minimum healthy time, and a task whose
 //! host cannot be seen does not count at all.
 
+use super::sets::{Sets, Spare};
 use crate::decide::scale::{CREATED_AT_ONCE, give_up, is_free, order_automated_stop};
 use crate::decide::{Draft, automation};
 use crate::drift;
-use crate::fleet::{Fleet, Job, Task, TaskPhase};
+use crate::fleet::{Fleet, Job, TaskPhase};
 use jiff::Timestamp;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
@@ -58,7 +59,14 @@ pub(super) fn follow(draft: &mut Draft<'_>, id: &JobId) {
         } else {
             StopReason::ScaleIn
         };
-        for task in view.scale_in_victims(draft.fleet, job, surplus) {
+        // Among the surplus there may be tasks that are being stopped already: healthy ones leave only as far as enough of
+        // them stay.
+        let sets = Sets::of(draft.fleet, job, draft.now);
+        let mut spare = Spare::above(desired, sets.healthy(), sets.serving());
+        let new = sets.new.0.iter().map(|member| (member, true));
+        let old = sets.stable.0.iter().chain(&sets.other.0);
+        let members = new.chain(old.map(|member| (member, false)));
+        for task in spare.choose(members, surplus) {
             give_up(draft, &task, reason.clone());
         }
         return;
@@ -213,44 +221,6 @@ impl ServiceView {
             .take(idle)
             .chain(self.old_healthy.iter().take(spare))
             .copied()
-            .collect()
-    }
-
-    /// The tasks that leave when there are more than wanted: first those without a container, then those that are not
-    /// healthy, then those on older versions, and of equals the highest index. Healthy ones leave only as far as enough of
-    /// them stay: among the surplus there may be tasks that are being stopped already.
-    fn scale_in_victims(&self, fleet: &Fleet, job: &Job, surplus: u32) -> Vec<TaskId> {
-        let mut candidates: Vec<&Task> = job
-            .tasks
-            .values()
-            .filter(|task| !task.is_finished())
-            .filter(|task| {
-                fleet
-                    .current_attempt(task)
-                    .is_none_or(|attempt| attempt.stop.is_none())
-            })
-            .collect();
-        candidates.sort_by_key(|task| {
-            (
-                !task.is_queued(),
-                fleet.is_healthy(task),
-                !job.is_outdated(task.version),
-                std::cmp::Reverse(task.id.index),
-            )
-        });
-        let healthy = job.tasks.values().filter(|task| fleet.is_healthy(task));
-        let desired = usize::try_from(job.desired()).unwrap_or(usize::MAX);
-        let mut spare = healthy.count().saturating_sub(desired);
-        candidates
-            .into_iter()
-            .take(usize::try_from(surplus).unwrap_or(usize::MAX))
-            .filter(|task| {
-                let is_healthy = fleet.is_healthy(task);
-                let may_go = !is_healthy || spare > 0;
-                spare -= usize::from(is_healthy && may_go);
-                may_go
-            })
-            .map(|task| task.id.clone())
             .collect()
     }
 }

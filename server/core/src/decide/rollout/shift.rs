@@ -5,7 +5,7 @@
 //! a healthy task gives way only while more than `desired − maxUnavailable` are healthy, where one on the side that grows
 //! counts once it is settled.
 
-use super::sets::{Member, Set, Sets, Standing};
+use super::sets::{Set, Sets, Spare, Standing, number};
 use crate::decide::scale::{CREATED_AT_ONCE, give_up, is_free, order_automated_stop};
 use crate::decide::{Draft, automation};
 use crate::fleet::Job;
@@ -98,14 +98,17 @@ impl Stand {
     }
 
     /// Healthy tasks that can be done without, by the minimum that the rollout keeps.
-    fn spare(&self, job: &Job, goal: Goal) -> u32 {
+    fn spare(&self, job: &Job, goal: Goal) -> Spare {
         let (gaining, _, _) = self.gaining(goal);
-        let (losing, _) = self.loser(goal);
-        let healthy = gaining.settled() + losing.healthy() + self.sets.other.healthy();
+        let unsettled = gaining.healthy() - gaining.settled();
         let floor = job
             .desired()
             .saturating_sub(super::rollout_spec(job).max_unavailable);
-        healthy.saturating_sub(floor)
+        Spare::above(
+            floor,
+            self.sets.healthy() - unsettled,
+            self.sets.serving() - unsettled,
+        )
     }
 }
 
@@ -233,46 +236,15 @@ fn remove_surplus(draft: &mut Draft<'_>, id: &JobId, goal: Goal) -> bool {
     ];
     let mut leave: Vec<(TaskId, StopReason)> = Vec::new();
     for (set, excess, reason) in sides {
-        let mut members: Vec<&Member> = set.0.iter().filter(|member| may_go(member)).collect();
-        members.sort_by_key(|member| {
-            (
-                member.standing != Standing::Queued,
-                member.standing.is_healthy(),
-                std::cmp::Reverse(member.id.index),
-            )
-        });
-        for member in members
-            .into_iter()
-            .take(usize::try_from(excess).unwrap_or(usize::MAX))
-        {
-            if surplus == 0 {
-                break;
-            }
-            if member.standing.is_healthy() {
-                if spare == 0 {
-                    continue;
-                }
-                spare -= 1;
-            }
-            surplus -= 1;
-            leave.push((member.id.clone(), reason.clone()));
-        }
+        let members = set.0.iter().map(|member| (member, true));
+        let chosen = spare.choose(members, excess.min(surplus));
+        surplus -= number(chosen.len());
+        leave.extend(chosen.into_iter().map(|task| (task, reason.clone())));
     }
     for (task, reason) in leave {
         give_up(draft, &task, reason);
     }
     true
-}
-
-fn may_go(member: &Member) -> bool {
-    match member.standing {
-        Standing::Queued
-        | Standing::Unhealthy(_)
-        | Standing::Unseen
-        | Standing::Healthy(_)
-        | Standing::Settled(_) => true,
-        Standing::Exhausted | Standing::Stopping => false,
-    }
 }
 
 /// Has tasks of the losing side make way.
@@ -301,16 +273,25 @@ fn replace(draft: &mut Draft<'_>, id: &JobId, goal: Goal) {
         let mut members: Vec<Standing> = set.0.iter().map(|member| member.standing).collect();
         members.sort_by_key(|standing| standing.is_healthy());
         for standing in members {
-            let (left, attempt) = match standing {
-                Standing::Unhealthy(attempt) => (&mut idle, attempt),
-                Standing::Healthy(attempt) | Standing::Settled(attempt) => (&mut spare, attempt),
-                Standing::Exhausted | Standing::Queued | Standing::Stopping | Standing::Unseen => {
-                    continue;
-                }
+            let attempt = match standing {
+                Standing::Unhealthy(attempt)
+                | Standing::Healthy(attempt)
+                | Standing::Settled(attempt) => attempt,
+                Standing::Exhausted
+                | Standing::Queued
+                | Standing::Stopping
+                | Standing::Unseen { .. } => continue,
             };
-            if many > 0 && *left > 0 {
+            let may_go = many > 0
+                && if standing.is_healthy() {
+                    spare.take(standing)
+                } else {
+                    let is_left = idle > 0;
+                    idle = idle.saturating_sub(1);
+                    is_left
+                };
+            if may_go {
                 many -= 1;
-                *left -= 1;
                 victims.push((attempt, to_version));
             }
         }

@@ -246,12 +246,36 @@ fn needed(job: &Job, step: usize) -> usize {
 fn enough_serve(fleet: &Fleet, job: &Job, attempt: &Attempt, reason: &StopReason, floor: u32) {
     let serves = |other: &Attempt| other.id == attempt.id;
     if !serving(fleet, job).any(serves) {
+        hidden_can_be_spared(fleet, job, attempt, reason);
         return;
     }
     let left = serving(fleet, job).count() - 1;
     assert!(
         left >= floor as usize,
         "{reason:?} of {} leaves {left}, {floor} have to serve",
+        attempt.task
+    );
+}
+
+/// What nobody can see may serve on: it leaves only while enough others serve, as far as is known.
+fn hidden_can_be_spared(fleet: &Fleet, job: &Job, attempt: &Attempt, reason: &StopReason) {
+    let may_serve = |attempt: &&Attempt| {
+        attempt.task.job == job.id
+            && attempt.healthy_since.is_some()
+            && attempt.ended.is_none()
+            && attempt.stop.is_none()
+    };
+    let others = fleet.attempts.values().filter(may_serve);
+    let left = others.filter(|other| other.id != attempt.id).count();
+    let floor = match (&job.spec().service, reason) {
+        (Some(service), StopReason::Rollout { .. }) => {
+            wanted(job).saturating_sub(service.rollout.max_unavailable)
+        }
+        _ => wanted(job),
+    };
+    assert!(
+        !may_serve(&attempt) || left >= floor as usize,
+        "{reason:?} of {}, which cannot be seen, leaves {left} of {floor}",
         attempt.task
     );
 }
