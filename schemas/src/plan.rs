@@ -343,6 +343,15 @@ impl FreezeScope {
     pub fn is_cell(&self) -> bool {
         matches!(self, FreezeScope::Cell)
     }
+
+    /// Whether a job of an app is in it.
+    pub fn holds(&self, job: &JobId, app: &str) -> bool {
+        match self {
+            FreezeScope::Cell => true,
+            FreezeScope::App { app: frozen } => frozen == app,
+            FreezeScope::Job { job: frozen } => frozen == job,
+        }
+    }
 }
 
 impl std::fmt::Display for FreezeScope {

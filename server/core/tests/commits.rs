@@ -6,9 +6,10 @@ use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input};
 use muster_core::view::{CommitState, CommitStatus, commit_statuses};
 use muster_schemas::event::RepositoryTrouble;
-use muster_schemas::ids::CommitId;
+use muster_schemas::ids::{CommitId, JobId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
-use muster_schemas::spec::PolicySpec;
+use muster_schemas::rollout::RolloutWord;
+use muster_schemas::spec::{Analysis, Canary, CanaryStep, Millis, PolicySpec, RedBlack};
 
 fn all(world: &World) -> Vec<CommitStatus> {
     commit_statuses(&world.fleet, &|_| false, world.now)
@@ -162,6 +163,70 @@ fn a_rollout_that_crashes_is_a_failure_until_it_does_not_any_more() {
     );
     world.pass(900);
     assert_eq!(of(&world, 2).0, CommitState::Success);
+}
+
+#[test]
+fn a_commit_whose_canary_is_aborted_has_failed() {
+    let mut world = World::new(3);
+    let spec = |image: &str| {
+        let mut spec = with_image(service("web", 3), image);
+        let rollout = &mut spec.service.as_mut().expect("a service").rollout;
+        rollout.canary = Some(Canary {
+            steps: vec![CanaryStep {
+                tasks: Some(1),
+                percent: None,
+                pause: Millis::secs(600),
+            }],
+            analysis: Analysis::default(),
+        });
+        spec
+    };
+    world.commit(vec![spec("registry.example.com/web:1")], None);
+    world.pass(20);
+    world.commit(vec![spec("registry.example.com/web:2")], None);
+    world.pass(20);
+    assert_eq!(of(&world, 2).0, CommitState::Pending);
+    let rollout = |world: &mut World, word| {
+        let (job, reason) = (JobId::from("web"), "too slow".to_owned());
+        let command = Command::Rollout { job, word, reason };
+        world.command(command).expect("there is a rollout");
+    };
+    rollout(&mut world, RolloutWord::Abort);
+    world.pass(20);
+    is(
+        &world,
+        2,
+        CommitState::Failure,
+        "web: the rollout of version 2 was aborted by ann: too slow; version 1 serves on",
+    );
+    assert_eq!(of(&world, 1).0, CommitState::Failure, "it is the same job");
+    rollout(&mut world, RolloutWord::Retry);
+    assert_eq!(of(&world, 2).0, CommitState::Pending);
+}
+
+#[test]
+fn a_commit_has_succeeded_although_red_black_keeps_the_old_set() {
+    let mut world = World::new(3);
+    let spec = |image: &str| {
+        let mut spec = with_image(service("web", 3), image);
+        let rollout = &mut spec.service.as_mut().expect("a service").rollout;
+        rollout.red_black = Some(RedBlack {
+            keep_old: Millis::secs(3600),
+        });
+        spec
+    };
+    world.commit(vec![spec("registry.example.com/web:1")], None);
+    world.pass(20);
+    world.commit(vec![spec("registry.example.com/web:2")], None);
+    assert_eq!(of(&world, 2).0, CommitState::Pending);
+    world.pass(40);
+    assert_eq!(world.healthy("web"), 6, "both sets are there");
+    is(
+        &world,
+        2,
+        CommitState::Success,
+        "applied; 1 job is as it asks",
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use muster_schemas::api::{JobStatus, PlanStatus};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{FreezeScope, HoldReason, JobAction};
-use muster_schemas::spec::{Approvals, Hook, JobSpec, Millis, PolicySpec};
+use muster_schemas::spec::{Approvals, Bound, Hook, JobSpec, Limits, Millis, PolicySpec};
 use muster_schemas::state::{Actor, Outcome, TaskState};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -217,6 +217,55 @@ fn a_plan_that_needs_a_human_needs_one_before_its_hooks_begin() {
     world.exit("migrate.0", 0);
     world.pass(30);
     assert_eq!((world.healthy("web"), world.healthy("kept")), (0, 1));
+}
+
+#[test]
+fn an_approval_that_was_over_before_the_hooks_began_counts_for_nothing_after_them() {
+    let many = |size: u32| service("many", size);
+    let policy = || PolicySpec {
+        approvals: Approvals {
+            expire_after: Millis::secs(60),
+            ..Approvals::default()
+        },
+        limits: Limits {
+            stops_per_plan: Bound {
+                count: 1,
+                percent: 10,
+            },
+            ..PolicySpec::built_in().limits
+        },
+        ..PolicySpec::built_in()
+    };
+    let mut world = World::new(4);
+    world.commit(vec![migrate(), web(1), many(20)], Some(policy()));
+    world.pass(2);
+    world.exit("migrate.0", 0);
+    world.pass(ENOUGH);
+    // It is approved while the cell is frozen, and the approval is over when it is not any more.
+    let scope = FreezeScope::Cell;
+    let reason = "a fair".to_owned();
+    let freeze = Command::Freeze {
+        scope: scope.clone(),
+        reason: reason.clone(),
+        until: None,
+    };
+    world.command(freeze).expect("it can be frozen");
+    world.commit(vec![migrate(), web(2), many(18)], Some(policy()));
+    approve(&mut world);
+    world.pass(90);
+    let resume = Command::Resume { scope, reason };
+    world.command(resume).expect("it can be resumed");
+    assert_eq!(began(&world).len(), 2, "nothing but the freeze held it");
+    // Much of what ran is gone for a moment while the hook runs: the plan takes too large a part of what is left.
+    for index in 0..8 {
+        world.exit(&format!("many.{index}"), 1);
+    }
+    world.exit("migrate.0", 0);
+    let holds = holds(&world);
+    assert!(
+        holds.iter().any(|hold| hold.contains("would stop")),
+        "{holds:?}"
+    );
 }
 
 #[test]

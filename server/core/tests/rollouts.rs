@@ -16,7 +16,7 @@ use muster_schemas::rollout::{
     AbortReason, MeasureFault, Measured, RolloutWord, StepHold, Stuck, Verdict,
 };
 use muster_schemas::spec::{
-    Analysis, Canary, CanaryStep, JobSpec, Millis, PrometheusQuery, RedBlack,
+    Analysis, Canary, CanaryStep, JobSpec, Millis, PolicySpec, PrometheusQuery, RedBlack,
 };
 use muster_schemas::state::{FinishReason, Outcome, StopReason, TaskState};
 use proptest::collection::vec;
@@ -798,6 +798,92 @@ fn a_canary_that_never_comes_up_is_aborted_at_its_deadline() {
     ));
     world.pass(30);
     assert_eq!((healthy_on(&world, V1), healthy_on(&world, V2)), (3, 0));
+}
+
+/// A canary of `web` that has a minute to get any further, half of which is over.
+fn canary_half_way() -> (World, JobSpec) {
+    let mut world = World::new(3);
+    let spec = |image| {
+        let mut spec = canary(image, 3, vec![step(1, 0)]);
+        let service = spec.service.as_mut().expect("a service");
+        service.rollout.progress_deadline = Millis::secs(60);
+        spec
+    };
+    world.commit(vec![spec(V1), service("other", 1)], None);
+    world.pass(10);
+    world.commit(vec![spec(V2), service("other", 1)], None);
+    alone(&mut world, 40);
+    (world, spec(V2))
+}
+
+/// Seconds pass in which no agent does anything.
+fn alone(world: &mut World, seconds: u32) {
+    for _ in 0..seconds {
+        world.now += SignedDuration::from_secs(1);
+        world.tick();
+    }
+}
+
+fn is_aborted(world: &World) -> bool {
+    job(world).rollout.as_ref().expect("one").aborted.is_some()
+}
+
+#[test]
+fn a_canary_that_the_policy_froze_has_its_time_again_when_that_ends() {
+    let (mut world, spec) = canary_half_way();
+    let jobs = || vec![spec.clone(), service("other", 1)];
+    let frozen = PolicySpec {
+        freeze: Some("a fair".to_owned()),
+        ..PolicySpec::built_in()
+    };
+    world.commit(jobs(), Some(frozen));
+    alone(&mut world, 300);
+    world.commit(jobs(), Some(PolicySpec::built_in()));
+    assert!(!is_aborted(&world), "it could not get any further");
+    alone(&mut world, 50);
+    assert!(!is_aborted(&world), "it has its time again");
+    alone(&mut world, 30);
+    assert!(is_aborted(&world));
+}
+
+#[test]
+fn the_end_of_a_freeze_gives_time_to_what_was_frozen_alone() {
+    let (mut world, _) = canary_half_way();
+    let scope = muster_schemas::plan::FreezeScope::Job {
+        job: JobId::from("other"),
+    };
+    let reason = "looking".to_owned();
+    let freeze = Command::Freeze {
+        scope: scope.clone(),
+        reason: reason.clone(),
+        until: None,
+    };
+    world.command(freeze).expect("it can be frozen");
+    let resume = Command::Resume { scope, reason };
+    world.command(resume).expect("it can be resumed");
+    alone(&mut world, 40);
+    assert!(is_aborted(&world), "it was never frozen");
+}
+
+#[test]
+fn a_canary_that_comes_back_from_its_grace_has_its_time_again() {
+    let (mut world, spec) = canary_half_way();
+    let prunes = || {
+        Some(PolicySpec {
+            prune: true,
+            prune_grace: Millis::secs(3600),
+            ..PolicySpec::built_in()
+        })
+    };
+    world.commit(vec![spec.clone(), service("other", 1)], prunes());
+    world.commit(vec![service("other", 1)], prunes());
+    assert!(job(&world).tombstone.is_some());
+    alone(&mut world, 300);
+    world.commit(vec![spec, service("other", 1)], prunes());
+    alone(&mut world, 50);
+    assert!(!is_aborted(&world), "it was left as it is meanwhile");
+    alone(&mut world, 30);
+    assert!(is_aborted(&world));
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standin
             ),
         );
     }
-    if tally.astray == 0 && tally.settled >= desired && tally.living - tally.aside == desired {
+    if tally.is_settled(job) {
         return Ended(
             DeployStatus::Succeeded,
             format!(

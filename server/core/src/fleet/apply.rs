@@ -15,7 +15,7 @@ use muster_schemas::plan::{
     HoldReason, JobAction, JobChange, Plan, Prediction, Target, TaskOnHost,
 };
 use muster_schemas::rollout::{RolloutStage, Verdict};
-use muster_schemas::spec::{Hook, JobSpec};
+use muster_schemas::spec::{Hook, JobSpec, PolicySpec};
 use muster_schemas::state::{
     AttemptStatus, Ended, Outcome, Phase, QueueReason, StopOrder, StopReason,
 };
@@ -160,14 +160,7 @@ impl Fleet {
             }
             Event::Resumed { scope, reason: _ } => {
                 self.freezes.retain(|freeze| freeze.scope != *scope);
-                // What was frozen could not get any further meanwhile.
-                for rollout in self
-                    .jobs
-                    .values_mut()
-                    .filter_map(|job| job.rollout.as_mut())
-                {
-                    rollout.progress_at = at;
-                }
+                self.go_on_with(|job| scope.holds(&job.id, job.spec().app()), at);
             }
             Event::PlanApplied { plan } => self.apply_plan(plan, at),
 
@@ -794,6 +787,10 @@ impl Fleet {
             .clone()
             .map_or(Vec::new(), |began| began.jobs);
         self.revision = Some(plan.revision.clone());
+        let is_frozen = |policy: Option<&PolicySpec>| policy.is_some_and(|it| it.freeze.is_some());
+        if is_frozen(self.policy.as_ref()) && !is_frozen(plan.policy.as_ref()) {
+            self.go_on_with(|_| true, at);
+        }
         self.policy.clone_from(&plan.policy);
         self.refused.clone_from(&plan.refused);
         self.applied_plan = Some(id.clone());
@@ -804,6 +801,14 @@ impl Fleet {
         let awaited = awaited.filter(|_| hooks::after(self).next().is_some());
         if let Some(entry) = self.plan_mut(id) {
             entry.awaited_by_hooks = awaited;
+        }
+    }
+
+    /// The rollouts of these jobs were kept from getting any further until now: from here on they have their time again.
+    fn go_on_with(&mut self, which: impl Fn(&Job) -> bool, at: Timestamp) {
+        let jobs = self.jobs.values_mut().filter(|job| which(job));
+        for rollout in jobs.filter_map(|job| job.rollout.as_mut()) {
+            rollout.progress_at = at;
         }
     }
 
@@ -878,6 +883,10 @@ impl Fleet {
             }
         }
         if let Some(job) = self.jobs.get_mut(&change.job) {
+            // Whether it comes back from its grace, or has another budget or deadline: what kept it back until now is over.
+            if let Some(rollout) = job.rollout.as_mut() {
+                rollout.progress_at = at;
+            }
             job.history.push_back(HistoryEntry {
                 plan: plan.id.clone(),
                 revision: plan.revision.clone(),

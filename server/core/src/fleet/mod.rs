@@ -212,6 +212,7 @@ impl PlanEntry {
             .approvals
             .iter()
             .filter(|word| word.at <= began.at)
+            .filter(|word| word.expires_at.is_none_or(|until| until > began.at))
             .map(|word| word.by.as_str())
             .collect();
         people.len() >= usize::try_from(required).unwrap_or(usize::MAX)

@@ -1,6 +1,7 @@
 //! How commits stand: what a forge shows beside each.
 
 use super::job::JobTally;
+use super::rollout;
 use crate::describe::reasons::{clock, counted};
 use crate::describe::short;
 use crate::fleet::{Fleet, Job, PlanEntry};
@@ -121,7 +122,7 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
     if let Some(later) = latest.filter(|latest| latest.plan.revision.commit != *commit) {
         // What is applied later has it in it, whether or not it was applied by itself.
         return if entry.applied_at.is_some() || later.applied_at.is_some() {
-            rollout(fleet, &changed_by(fleet, commit), now)
+            all_of(fleet, &changed_by(fleet, commit), now)
         } else {
             let later = short(later.plan.revision.commit.as_str());
             let sentence = format!("revision {later} has taken its place, and is not applied yet");
@@ -144,7 +145,7 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
         );
         return (CommitState::Pending, sentence);
     }
-    rollout(fleet, &changed_by(fleet, commit), now)
+    all_of(fleet, &changed_by(fleet, commit), now)
 }
 
 /// The jobs whose tasks the plans for a commit change. There are several plans for one where something was kept back, or an
@@ -164,11 +165,15 @@ fn changed_by<'a>(fleet: &'a Fleet, commit: &CommitId) -> BTreeSet<&'a JobId> {
         .collect()
 }
 
-fn rollout(fleet: &Fleet, changed: &BTreeSet<&JobId>, now: Timestamp) -> (CommitState, String) {
+fn all_of(fleet: &Fleet, changed: &BTreeSet<&JobId>, now: Timestamp) -> (CommitState, String) {
     let mut settled = 0;
     let mut waits_for = None;
     for job in changed.iter().filter_map(|job| fleet.jobs.get(*job)) {
         let tally = JobTally::of(fleet, job, now);
+        // What served before serves on, and nothing goes on by itself.
+        if let Some(trouble) = rollout::trouble(job) {
+            return (CommitState::Failure, format!("{}: {trouble}", job.id));
+        }
         let looping = job
             .tasks
             .values()
@@ -221,8 +226,7 @@ fn waits(job: &Job, tally: &JobTally<'_>, now: Timestamp) -> Option<String> {
         // It is as it is asked for once its next tasks take it; its work is not the commit's.
         return None;
     }
-    let done = tally.outdated == 0 && tally.settled >= desired && tally.living == desired;
-    (!done).then(|| {
+    (!tally.is_settled(job)).then(|| {
         format!(
             "{} has {} of {} healthy on version {}",
             job.id,

@@ -85,6 +85,13 @@ pub struct JobTally<'a> {
 }
 
 impl<'a> JobTally<'a> {
+    /// Whether a service is as it is asked for: as many tasks as are wanted, all of them where they are to be in the end and healthy
+    /// for long enough. An old set that is only kept to go back to is beside that.
+    pub fn is_settled(&self, job: &Job) -> bool {
+        let desired = u64::from(job.desired());
+        self.astray == 0 && self.settled >= desired && self.living - self.aside == desired
+    }
+
     /// Counts a job's tasks.
     pub fn of(fleet: &'a Fleet, job: &'a Job, now: Timestamp) -> Self {
         let settle = job

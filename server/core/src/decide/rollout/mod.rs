@@ -21,7 +21,6 @@ use crate::guard;
 use jiff::Timestamp;
 use muster_schemas::event::Event;
 use muster_schemas::ids::JobId;
-use muster_schemas::plan::FreezeScope;
 use muster_schemas::rollout::{AbortReason, RolloutStage, RolloutWord, Stuck};
 use muster_schemas::spec::{DisruptionBudget, Rollout};
 pub use rolling::ServiceView;
@@ -135,11 +134,7 @@ fn deadline(fleet: &Fleet, job: &Job, rollout: &JobRollout) -> Option<Timestamp>
     let freezes = fleet
         .freezes
         .iter()
-        .filter(|freeze| match &freeze.scope {
-            FreezeScope::Cell => true,
-            FreezeScope::App { app: frozen } => frozen == app,
-            FreezeScope::Job { job: frozen } => *frozen == job.id,
-        })
+        .filter(|freeze| freeze.scope.holds(&job.id, app))
         .filter_map(|freeze| freeze.until);
     let since = freezes
         .chain([rollout.progress_at, fleet.led_since])
