@@ -1,8 +1,9 @@
 //! What people read when something is wrong with their specs. Each snapshot is a transcript: the files, and what is said.
 
-use muster_core::specs::{Documents, Look, Reader, SpecFile, read, render};
-use muster_schemas::plan::DocumentRef;
+use muster_core::specs::{Documents, Look, MAX_DIAGNOSTICS, Reader, SpecFile, read, render};
+use muster_schemas::plan::{Diagnostic, DocumentRef};
 use muster_schemas::spec::{Bytes, CpuMillis, Millis, PortRef, RetryPolicy, Spec};
+use std::collections::BTreeSet;
 
 /// A snapshot without the expression that made it: the transcript holds all of it.
 macro_rules! show {
@@ -837,4 +838,49 @@ fn a_reader_that_knows_other_revisions_reads_the_same() {
     for files in &revisions {
         assert_eq!(reader.read(files), read(files));
     }
+}
+
+#[test]
+fn what_could_not_be_had_may_hold_what_others_depend_on() {
+    let web = "apiVersion: muster/v1\nkind: Job\nname: web\nowner: a@example.com\nimage: registry.example.com/web:1\n\
+               dependsOn: [db]\nservice:\n  capacity: { desired: 1 }\n";
+    let files = [file("web.yaml", web)];
+    let alone = Reader::default().read(&files);
+    assert_eq!(alone.specs.len(), 0);
+    assert_eq!(alone.diagnostics[0].code, "unknown-job");
+    let unread = Diagnostic {
+        code: "file-too-large".to_owned(),
+        path: "db.yaml".to_owned(),
+        line: 0,
+        column: 0,
+        source_line: String::new(),
+        width: 0,
+        message: "the file is too large".to_owned(),
+        help: String::new(),
+        job: None,
+    };
+    let beside = Reader::default().read_beside(&files, std::slice::from_ref(&unread));
+    assert_eq!(beside.specs.len(), 1);
+    assert_eq!(beside.diagnostics, [unread]);
+}
+
+#[test]
+fn thousands_of_jobs_that_depend_on_nothing_that_is_there_are_told_in_little() {
+    let needs: Vec<String> = (0..20).map(|at| format!("gone-{at}")).collect();
+    let needs = needs.join(", ");
+    let files: Vec<SpecFile> = (0..2_000)
+        .map(|at| {
+            let text = format!(
+                "apiVersion: muster/v1\nkind: Job\nname: job-{at}\nowner: a@example.com\nimage: registry.example.com/web:1\n\
+                 dependsOn: [{needs}]\nservice:\n  capacity: {{ desired: 1 }}\n"
+            );
+            file(&format!("{at}.yaml"), text.as_str())
+        })
+        .collect();
+    let read = read(&files);
+    assert_eq!(read.specs.len(), 0);
+    let told: BTreeSet<&str> = read.diagnostics.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(told.len(), files.len(), "each of them");
+    assert!(read.diagnostics.iter().all(|it| it.code == "unknown-job"));
+    assert!(read.diagnostics.len() <= MAX_DIAGNOSTICS + files.len());
 }

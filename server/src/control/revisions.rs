@@ -158,15 +158,15 @@ pub(super) async fn prepare(
     reading: &Reading,
     reader: &mut Reader,
 ) -> Option<(PlanInput, bool)> {
-    let files = reading.files.clone();
+    let (files, unread) = (reading.files.clone(), reading.diagnostics.clone());
     let mut reads = std::mem::take(reader);
     // Ten thousand documents take long enough to keep other work waiting.
     let documents = tokio::task::spawn_blocking(move || {
-        let documents = reads.read(&files);
+        let documents = reads.read_beside(&files, &unread);
         (documents, reads)
     })
     .await;
-    let mut documents = match documents {
+    let documents = match documents {
         Ok((documents, reads)) => {
             *reader = reads;
             documents
@@ -176,9 +176,6 @@ pub(super) async fn prepare(
             return None;
         }
     };
-    documents
-        .diagnostics
-        .extend(reading.diagnostics.iter().cloned());
     let wanted = control.read(|fleet| images_to_resolve(fleet, &documents));
     let resolved = images::resolve_all(wanted).await;
     let all_resolved = resolved.values().all(Result::is_ok);

@@ -1,5 +1,6 @@
 //! Documents that depend on each other: on jobs that are there, and not in a circle.
 
+use super::MAX_DIAGNOSTICS;
 use super::identity::Found;
 use super::report::{self, Code, Place, Problem, quoted};
 use super::words;
@@ -11,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// A circle is told with so many of its jobs: enough to find it.
 const SHOWN: usize = 8;
 
-/// So many dependencies are told with the whole circle; more are told without.
+/// So many dependencies are told with the whole circle, or with the job that may be meant; more are told without. Each costs a look
+/// at all jobs.
 const WAYS_TOLD: usize = 100;
 
 /// Takes out documents that depend on a job that is not there, or on themselves by way of others. The others go ahead: one that
@@ -45,7 +47,8 @@ pub(super) fn refuse_unmet(
             let problem = if is_hook {
                 Some(on_hook(dependency, *place))
             } else if all_read && !is_there {
-                Some(unknown(dependency, &jobs, *place))
+                let others = (refused.len() < WAYS_TOLD).then_some(&jobs);
+                Some(unknown(dependency, others, *place))
             } else {
                 circles
                     .get(&(&job.name, dependency))
@@ -56,6 +59,10 @@ pub(super) fn refuse_unmet(
                 let diagnostic =
                     report::diagnostic(path, line.clone(), problem, Some(job.name.clone()));
                 refused.push((index, diagnostic));
+                // Each document that does not hold says so; past that many, once will do.
+                if diagnostics.len() + refused.len() >= MAX_DIAGNOSTICS {
+                    break;
+                }
             }
         }
     }
@@ -82,8 +89,12 @@ fn job_of(document: &Found) -> Option<&JobSpec> {
     }
 }
 
-fn unknown(dependency: &JobId, jobs: &BTreeMap<&JobId, &JobSpec>, place: Place) -> Problem {
-    let known: Vec<&str> = jobs.keys().map(|job| job.as_str()).collect();
+fn unknown(dependency: &JobId, jobs: Option<&BTreeMap<&JobId, &JobSpec>>, place: Place) -> Problem {
+    let known: Vec<&str> = jobs
+        .into_iter()
+        .flat_map(|jobs| jobs.keys())
+        .map(|job| job.as_str())
+        .collect();
     let help = match words::nearest(dependency.as_str(), &known) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "write the name of a job whose document stands in this repository".to_owned(),

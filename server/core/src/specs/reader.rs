@@ -63,10 +63,16 @@ impl Reader {
 
     /// Reads and checks the documents of all `files`, which are all that there are now.
     pub fn read(&mut self, files: &[SpecFile]) -> Documents {
+        self.read_beside(files, &[])
+    }
+
+    /// Reads and checks the documents of all `files`, beside which there are others that could not be had for the reasons
+    /// `unread`: what those hold nobody knows.
+    pub fn read_beside(&mut self, files: &[SpecFile], unread: &[Diagnostic]) -> Documents {
         let mut before = std::mem::take(&mut self.known);
         let mut found = Vec::new();
         let mut claims = BTreeMap::new();
-        let mut diagnostics = Vec::new();
+        let mut diagnostics = unread.to_vec();
         for file in files {
             let most = if diagnostics.len() < MAX_DIAGNOSTICS {
                 MAX_DIAGNOSTICS_PER_FILE

@@ -150,7 +150,9 @@ fn can_roll_out(job: &JobSpec, budget: &DisruptionBudget, checks: &mut Checks<'_
     let sound = checks.sound(&["service", "rollout", "maxSurge"])
         && checks.sound(&["service", "capacity", "desired"])
         && checks.sound(&["disruptionBudget"]);
-    if sound && desired > 0 && service.rollout.max_surge == 0 && budget.floor(desired) == desired {
+    // Red/black starts its new tasks beside the old ones, and has one stand in for each that gives way in its place.
+    let stands_in = service.rollout.max_surge > 0 || service.rollout.red_black.is_some();
+    if sound && desired > 0 && !stands_in && budget.floor(desired) == desired {
         let field = if budget.unhealthy_tasks_limit.is_some() {
             "unhealthyTasksLimit"
         } else {
