@@ -4,6 +4,7 @@ mod common;
 
 use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input, Refusal};
+use muster_core::fleet::DEPLOYS_AT_ONCE;
 use muster_core::view::{DeployFilter, Page, deploy_view, deploys};
 use muster_schemas::api::DeployView;
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
@@ -348,4 +349,25 @@ fn deploys_are_listed_newest_first_in_pages_and_by_filters() {
         ..DeployFilter::default()
     };
     assert_eq!(list(&found, None, 10), ("d1".into(), None, 1));
+}
+
+#[test]
+fn no_more_deploys_are_under_way_than_anybody_means() {
+    let mut world = world();
+    for number in 0..DEPLOYS_AT_ONCE {
+        let spec = asks(&world, "web");
+        deploy(&mut world, &format!("d{number}"), spec).unwrap();
+    }
+    let one_more = asks(&world, "web");
+    let refused = deploy(&mut world, "more", one_more.clone());
+    assert_eq!(refused, Err(Refusal::TooManyDeploys));
+    // One that is there can be asked for again.
+    let again = asks(&world, "web");
+    deploy(&mut world, "d0", again).unwrap();
+    let cancel = Command::CancelDeploy {
+        deploy: DeployId::from("d0"),
+        reason: "a slip".to_owned(),
+    };
+    world.command(cancel).unwrap();
+    deploy(&mut world, "more", one_more).unwrap();
 }

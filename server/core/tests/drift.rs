@@ -215,6 +215,25 @@ fn a_size_stays_through_other_changes_and_goes_with_gits_own_word() {
 }
 
 #[test]
+fn what_a_size_beside_git_stops_is_no_plans_doing() {
+    let mut world = web(4, None);
+    scale(&mut world, 3).unwrap();
+    world.pass(ENOUGH);
+    assert_eq!(world.healthy("web"), 3);
+    let plans = world.events(|event| match event {
+        Event::StopOrdered { order } => Some(order.plan.clone()),
+        _ => None,
+    });
+    assert_eq!(plans, [None]);
+    let outcome = &world.fleet.plans.back().expect("a plan").outcome;
+    assert_eq!(outcome.stopped, 0);
+    world.commit(vec![service("web", 2)], None);
+    world.pass(ENOUGH);
+    let outcome = &world.fleet.plans.back().expect("a plan").outcome;
+    assert_eq!(outcome.stopped, 1, "the commit asks for that one");
+}
+
+#[test]
 fn a_field_that_is_not_ignored_any_more_is_drift_again() {
     let mut world = web(3, Some(policy(false, &[DriftField::Desired])));
     scale(&mut world, 4).unwrap();

@@ -160,6 +160,9 @@ impl Cell for RunningCell {
                         | Refusal::HostIsConnected(_)
                         | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),
+                    CommandError::Refused(refusal @ Refusal::TooManyDeploys) => {
+                        CommandFault::Unavailable(refusal.to_string())
+                    }
                     CommandError::Frozen(_) => CommandFault::Frozen(error.to_string()),
                     CommandError::Ended => CommandFault::Unavailable(error.to_string()),
                 })

@@ -2,7 +2,7 @@
 
 use super::{Draft, Refusal, automation};
 use crate::describe::reasons::{counted, waits_for};
-use crate::fleet::{Deploy, Fleet, Job, PlanEntry};
+use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet, Job, PlanEntry};
 use crate::view::{JobTally, rollout_trouble};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
@@ -66,6 +66,11 @@ pub(super) fn request(
             });
         }
         (JobKind::Batch | JobKind::Service, _) => {}
+    }
+    let running = draft.fleet.deploys.iter();
+    let running = running.filter(|known| known.status == DeployStatus::Running);
+    if running.count() >= DEPLOYS_AT_ONCE {
+        return Err(Refusal::TooManyDeploys);
     }
     draft.say(actor, Event::DeployRequested { deploy, spec });
     Ok(())

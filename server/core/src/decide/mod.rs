@@ -17,7 +17,7 @@ pub mod schedule;
 
 pub(crate) use revision::go_ahead;
 
-use crate::fleet::{Deploy, Fleet};
+use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet};
 use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
@@ -339,6 +339,11 @@ pub enum Refusal {
     /// The id is that of a deploy that asks for something else.
     #[error("deploy `{0}` is there already and asks for something else; choose another id")]
     DeployIsAnother(DeployId),
+    /// No more deploys can be under way.
+    #[error(
+        "{DEPLOYS_AT_ONCE} deploys are under way, and no more can be; ask again when some have ended"
+    )]
+    TooManyDeploys,
     /// A field that jobs of this kind do not have.
     #[error("job `{job}` is {kind}, which has no `{field}`")]
     NotForThisJob {

@@ -33,6 +33,8 @@ pub(super) fn order_stop(
         .get(&known.version)
         .map_or(job.spec().kill_grace, |version| version.spec.kill_grace);
     let plan = match reason {
+        // The size is somebody's word beside git, which the event before names.
+        StopReason::ScaleIn if job.resize.is_some() => None,
         StopReason::Rollout { .. } | StopReason::ScaleIn | StopReason::Prune => {
             job.history.back().map(|entry| entry.plan.clone())
         }

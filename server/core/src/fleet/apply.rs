@@ -130,7 +130,7 @@ impl Fleet {
                     expires_at: Some(*expires_at),
                 };
                 if let Some(entry) = self.plan_mut(plan) {
-                    entry.approvals.push(word);
+                    entry.approve(word);
                 }
             }
             Event::PlanRefused { plan, reason } => {

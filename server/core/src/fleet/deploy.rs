@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// So many of the latest deploys stay in memory; older ones are in the journal.
 pub const DEPLOYS_KEPT: usize = 200;
 
+/// So many deploys may be under way at once. Each is a commit of its own; who asks for more has a pipeline that went wrong.
+pub const DEPLOYS_AT_ONCE: usize = 1000;
+
 /// A change that a pipeline asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deploy {

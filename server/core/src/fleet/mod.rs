@@ -12,7 +12,7 @@ mod rollout;
 mod task;
 
 pub use attempt::{Asked, Attempt};
-pub use deploy::{DEPLOYS_KEPT, Deploy};
+pub use deploy::{DEPLOYS_AT_ONCE, DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
 pub use rollout::{Abort, JobRollout, Metric, Movement, Stall};
@@ -191,6 +191,20 @@ impl PlanEntry {
             awaited_by_hooks: None,
             after_hooks: None,
         }
+    }
+
+    /// Takes an approval. Who says the same again says it anew, and only the last is kept: what was said before the hooks began, or
+    /// before one of them failed, is what was said then.
+    pub(super) fn approve(&mut self, word: PlanWord) {
+        let kept = self.approved_before.unwrap_or(0);
+        let began = self.before_hooks.as_ref().map(|began| began.at);
+        let same =
+            |known: &PlanWord| known.by == word.by && began.is_none_or(|began| known.at > began);
+        let mut since = self.approvals.iter().enumerate().skip(kept);
+        if let Some((at, _)) = since.find(|(_, known)| same(known)) {
+            self.approvals.remove(at);
+        }
+        self.approvals.push(word);
     }
 
     /// The people whose approval counts at `now`, each once. Once a hook has failed, what was said before it does not count.

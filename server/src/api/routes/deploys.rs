@@ -41,7 +41,7 @@ const MAX_VARIABLES: usize = 100;
         (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
         (status = 404, description = "There is no such job", body = Problem),
         (status = 409, description = "The id is that of a deploy that asks for something else, or the job has no such field", body = Problem),
-        (status = 503, description = "It could not be made durable", body = Problem),
+        (status = 503, description = "It could not be made durable, or too many deploys are under way", body = Problem),
     ),
 )]
 pub async fn create_deploy(
