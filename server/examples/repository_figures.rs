@@ -6,7 +6,7 @@
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use muster::git::{Followed, Reader, Remote};
-use muster::images::resolve_all;
+use muster::images::{Patience, resolve_all};
 use muster_core::decide::{Draft, Input, follow, take};
 use muster_core::fleet::Fleet;
 use muster_core::plan::{PlanInput, images_to_resolve, plan};
@@ -118,7 +118,7 @@ impl Pipeline {
             "{:?}",
             documents.diagnostics[0]
         );
-        let images = resolve_all(images_to_resolve(&self.fleet, &documents)).await;
+        let images = resolve_all(images_to_resolve(&self.fleet, &documents), Patience::LONG).await;
         let images = images
             .into_iter()
             .map(|(image, result)| (image, result.map_err(|error| error.to_string())))

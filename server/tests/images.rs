@@ -1,6 +1,6 @@
 //! Images at a real registry, and at ones that answer badly.
 
-use muster::images::{ImageError, resolve, resolve_all};
+use muster::images::{ImageError, Patience, resolve, resolve_all};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use wiremock::matchers::{header, method, path};
@@ -129,7 +129,7 @@ async fn bad_answers() {
         .iter()
         .map(|name| format!("{registry}/{name}:1"))
         .collect();
-    let said: String = resolve_all(images)
+    let said: String = resolve_all(images, Patience::LONG)
         .await
         .into_values()
         .map(|answer| match answer {
@@ -189,7 +189,9 @@ async fn many_are_asked_at_once_but_not_all() {
         .map(|number| format!("{registry}/web{number}:1"))
         .collect();
     let began = Instant::now();
-    let answers = tokio::spawn(resolve_all(images)).await.expect("no panic");
+    let answers = tokio::spawn(resolve_all(images, Patience::LONG))
+        .await
+        .expect("no panic");
     let took = began.elapsed();
     assert_eq!(answers.len(), 32);
     assert!(answers.values().all(Result::is_ok), "{answers:?}");

@@ -523,6 +523,8 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
 pub fn status_sentence(status: &AttemptStatus, now: Timestamp) -> String {
     match &status.phase {
         Phase::Accepted => "its host's agent has taken it on".to_owned(),
+        // Whether it is there already is not known yet either.
+        Phase::Pulling { done: 0, total: 0 } => "looking for the image".to_owned(),
         Phase::Pulling { done, total: 0 } => {
             format!("pulling the image: {} so far", size(*done))
         }

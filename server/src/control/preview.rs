@@ -4,6 +4,7 @@ use super::handle::{ControlHandle, followed};
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
 use crate::git::{ReadAtError, Reading, Remote, read, read_at, read_reference};
+use crate::images::Patience;
 use jiff::Timestamp;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
@@ -69,7 +70,8 @@ async fn plan_reading(
     control: &ControlHandle,
     reading: &Reading,
 ) -> Result<PlanPreview, PreviewFault> {
-    let Some((input, _)) = prepare(control, reading, &mut Reader::default()).await else {
+    let Some((input, _)) = prepare(control, reading, &mut Reader::default(), Patience::LONG).await
+    else {
         return Err(PreviewFault::Failed(
             "the documents could not be checked; the control plane's log says more".to_owned(),
         ));

@@ -3,7 +3,7 @@
 use super::count;
 use super::handle::ControlHandle;
 use crate::git::Reading;
-use crate::images;
+use crate::images::{self, ImageError, Patience};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use muster_core::decide::Input;
@@ -62,8 +62,22 @@ struct Again {
     due: Instant,
 }
 
+/// How much of a reading could be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// All of it.
+    Whole,
+    /// All but what a slow registry has not told yet.
+    Early,
+    /// Not all of it.
+    Part,
+}
+
 /// Gives each reading of the repository to the loop, and again, less and less often, while it could not be taken whole: images
 /// of it are not resolved, or its documents could not be checked. A newer reading takes its place at once.
+///
+/// A commit is never kept waiting by a registry that does not answer: what of it needs no answer goes ahead after a few seconds,
+/// and the rest is waited for beside what comes next.
 pub async fn follow_repository(
     control: ControlHandle,
     mut readings: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
@@ -72,11 +86,17 @@ pub async fn follow_repository(
 ) {
     let mut again: Option<Again> = None;
     let mut reader = Reader::default();
+    let mut next: Option<Result<Reading, RepositoryTrouble>> = None;
     loop {
         let due = again.as_ref().map(|again| again.due);
         let (reading, pauses) = tokio::select! {
             () = shutdown.cancelled() => return,
-            reading = readings.recv() => match reading {
+            reading = async {
+                match next.take() {
+                    Some(reading) => Some(reading),
+                    None => readings.recv().await,
+                }
+            } => match reading {
                 None => return,
                 Some(Ok(reading)) => (reading, None),
                 Some(Err(trouble)) => {
@@ -91,11 +111,27 @@ pub async fn follow_repository(
             }
         };
         let began = Instant::now();
-        let prepared = prepare(&control, &reading, &mut reader).await;
-        let is_whole = matches!(&prepared, Some((_, true)));
-        again = (!is_whole).then(|| {
+        let patience = match &pauses {
+            None => Patience::SHORT,
+            Some(_) => Patience::LONG,
+        };
+        let prepared = tokio::select! {
+            () = shutdown.cancelled() => return,
+            prepared = prepare(&control, &reading, &mut reader, patience) => prepared,
+            newer = readings.recv() => {
+                let Some(newer) = newer else { return };
+                next = Some(newer);
+                continue;
+            }
+        };
+        let taken = prepared.as_ref().map_or(Taken::Part, |(_, taken)| *taken);
+        again = (taken != Taken::Whole).then(|| {
             let mut pauses = pauses.unwrap_or_else(|| Box::new(pace.pauses()));
-            let pause = pauses.next().unwrap_or(pace.last);
+            let pause = match taken {
+                // It is waited for at once, with more patience.
+                Taken::Early => Duration::ZERO,
+                Taken::Whole | Taken::Part => pauses.next().unwrap_or(pace.last),
+            };
             // A fifth longer or shorter: many cells may wait for one registry.
             let spread = 0.8 + 0.4 * rand::rng().random::<f64>();
             Again {
@@ -152,12 +188,14 @@ fn predicted(control: &ControlHandle, input: &PlanInput) {
     });
 }
 
-/// Checks the documents, of which `reader` knows those of the revision before, and resolves the images that are new. Says whether all of them could be.
+/// Checks the documents, of which `reader` knows those of the revision before, and resolves the images that are new. Says whether
+/// all of them could be.
 pub(super) async fn prepare(
     control: &ControlHandle,
     reading: &Reading,
     reader: &mut Reader,
-) -> Option<(PlanInput, bool)> {
+    patience: Patience,
+) -> Option<(PlanInput, Taken)> {
     let (files, unread) = (reading.files.clone(), reading.diagnostics.clone());
     let mut reads = std::mem::take(reader);
     // Ten thousand documents take long enough to keep other work waiting.
@@ -177,8 +215,16 @@ pub(super) async fn prepare(
         }
     };
     let wanted = control.read(|fleet| images_to_resolve(fleet, &documents));
-    let resolved = images::resolve_all(wanted).await;
-    let all_resolved = resolved.values().all(Result::is_ok);
+    let resolved = images::resolve_all(wanted, patience).await;
+    let is_slow = |error: &ImageError| matches!(error, ImageError::TooSlow { .. });
+    let errors = || resolved.values().filter_map(|result| result.as_ref().err());
+    let taken = if errors().next().is_none() {
+        Taken::Whole
+    } else if patience == Patience::SHORT && errors().any(is_slow) {
+        Taken::Early
+    } else {
+        Taken::Part
+    };
     let images = resolved
         .into_iter()
         .map(|(image, result)| (image, result.map_err(|error| error.to_string())))
@@ -191,7 +237,7 @@ pub(super) async fn prepare(
             removed_by: reading.removed_by.clone(),
             signed: reading.signed.clone(),
         },
-        all_resolved,
+        taken,
     ))
 }
 

@@ -55,9 +55,17 @@ impl Rig {
     }
 
     async fn read(&self, commit: &str, image: &str) {
-        let yaml = format!(
-            "apiVersion: muster/v1\nkind: Job\nname: web\nowner: team@example.com\nimage: {image}\nservice:\n  capacity:\n    desired: 1\n"
-        );
+        self.read_jobs(commit, &[("web", image)]).await;
+    }
+
+    async fn read_jobs(&self, commit: &str, jobs: &[(&str, &str)]) {
+        let documents: Vec<String> = jobs
+            .iter()
+            .map(|(name, image)| format!(
+                "apiVersion: muster/v1\nkind: Job\nname: {name}\nowner: team@example.com\nimage: {image}\nservice:\n  capacity:\n    desired: 1\n"
+            ))
+            .collect();
+        let yaml = documents.join("---\n");
         let reading = Reading {
             revision: Revision {
                 commit: commit.into(),
@@ -186,4 +194,41 @@ async fn a_newer_commit_supersedes_one_that_is_being_tried_again() {
     assert_eq!(asked(&server).await, tried);
     assert_eq!(rig.plans_of("two").0, 1);
     rig.end().await;
+}
+
+/// A registry that takes connections and says nothing.
+async fn silent_registry() -> (JoinHandle<()>, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let image = format!("{}/example/slow:1", listener.local_addr().unwrap());
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            connections.push(connection);
+        }
+    });
+    (held, image)
+}
+
+#[tokio::test]
+async fn a_registry_that_says_nothing_keeps_neither_other_jobs_nor_the_next_commit_waiting() {
+    let (registry, slow) = silent_registry().await;
+    let pinned = format!("registry.example.com/web@sha256:{}", "a".repeat(64));
+    let rig = Rig::new(Pace::default()).await;
+    let began = Instant::now();
+    rig.read_jobs("one", &[("web", &pinned), ("slow", &slow)])
+        .await;
+    rig.wait_for_plan("one").await;
+    let is_there = |job: &str| {
+        let job = muster_schemas::ids::JobId::from(job);
+        rig.control.read(|fleet| fleet.jobs.contains_key(&job))
+    };
+    assert!(is_there("web"), "it needs no registry");
+    assert!(!is_there("slow"));
+    // It is waited for from here on, which keeps nobody waiting.
+    rig.read("two", &pinned).await;
+    rig.wait_for_plan("two").await;
+    let took = began.elapsed();
+    assert!(took < Patience::LONG.image, "it took {took:?}");
+    rig.end().await;
+    registry.abort();
 }

@@ -17,12 +17,29 @@ use tokio::time::Instant;
 /// How long a connection to a registry may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long one image may take, with the registry's token service on the way.
-const IMAGE_TIME: Duration = Duration::from_secs(15);
+/// How long registries are waited for. What is not known by then is an error, and its job stays as it is until the next plan,
+/// while the others go ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long one image may take, with the registry's token service on the way.
+    pub image: Duration,
+    /// How long all of them may take together.
+    pub all: Duration,
+}
 
-/// How long many images may take together. What is not known by then is an error, and its job stays as it is until the
-/// next plan, while the others go ahead.
-const ALL_TIME: Duration = Duration::from_secs(60);
+impl Patience {
+    /// For who has nothing else to do.
+    pub const LONG: Self = Self {
+        image: Duration::from_secs(15),
+        all: Duration::from_secs(60),
+    };
+
+    /// For a commit that has just come: what of it needs no slow registry goes ahead.
+    pub const SHORT: Self = Self {
+        image: Duration::from_secs(3),
+        all: Duration::from_secs(5),
+    };
+}
 
 /// So many images are asked for at once: registries slow down those who ask for more.
 const AT_ONCE: usize = 16;
@@ -101,28 +118,31 @@ pub enum ImageError {
 /// # Errors
 /// Why there is none, in a sentence for the job's owner.
 pub async fn resolve(image: &str) -> Result<String, ImageError> {
-    Registries::new().await.resolve(image, deadline()).await
+    let patience = Patience::LONG;
+    let registries = Registries::new().await;
+    registries
+        .resolve(image, patience, Instant::now() + patience.all)
+        .await
 }
 
-/// The digests of many images, at most 16 asked for at once and in bounded time together.
-pub async fn resolve_all(images: BTreeSet<String>) -> BTreeMap<String, Result<String, ImageError>> {
+/// The digests of many images, at most 16 asked for at once.
+pub async fn resolve_all(
+    images: BTreeSet<String>,
+    patience: Patience,
+) -> BTreeMap<String, Result<String, ImageError>> {
     let registries = Registries::new().await;
-    let deadline = deadline();
+    let deadline = Instant::now() + patience.all;
     stream::iter(images)
         .map(|image| {
             let registries = &registries;
             async move {
-                let digest = registries.resolve(&image, deadline).await;
+                let digest = registries.resolve(&image, patience, deadline).await;
                 (image, digest)
             }
         })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await
-}
-
-fn deadline() -> Instant {
-    Instant::now() + ALL_TIME
 }
 
 /// Clients for the registries on this machine and for all others, with what is known to them of credentials.
@@ -140,7 +160,7 @@ impl Registries {
             Client::new(ClientConfig {
                 protocol,
                 connect_timeout: Some(CONNECT_TIME),
-                read_timeout: Some(IMAGE_TIME),
+                read_timeout: Some(Patience::LONG.image),
                 user_agent: concat!("muster/", env!("CARGO_PKG_VERSION")),
                 ..ClientConfig::default()
             })
@@ -152,7 +172,12 @@ impl Registries {
         }
     }
 
-    async fn resolve(&self, image: &str, deadline: Instant) -> Result<String, ImageError> {
+    async fn resolve(
+        &self,
+        image: &str,
+        patience: Patience,
+        deadline: Instant,
+    ) -> Result<String, ImageError> {
         let reference: Reference =
             image
                 .parse()
@@ -172,7 +197,7 @@ impl Registries {
         let auth = self.credentials.of(registry);
         let began = Instant::now();
         let asked = tokio::time::timeout_at(
-            deadline.min(began + IMAGE_TIME),
+            deadline.min(began + patience.image),
             client.fetch_manifest_digest(&reference, &auth),
         );
         match asked.await {
@@ -186,7 +211,8 @@ impl Registries {
             Err(_) => Err(ImageError::TooSlow {
                 image: image.to_owned(),
                 registry: registry.to_owned(),
-                seconds: began.elapsed().as_secs(),
+                // To the nearest, since what is waited for is whole seconds.
+                seconds: (began.elapsed() + Duration::from_millis(500)).as_secs(),
             }),
         }
     }

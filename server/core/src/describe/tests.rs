@@ -284,6 +284,7 @@ fn every_event() -> Vec<Event> {
             version: 2,
         },
         reported(Phase::Accepted),
+        reported(Phase::Pulling { done: 0, total: 0 }),
         reported(Phase::Pulling {
             done: 12 << 20,
             total: 0,
