@@ -67,3 +67,22 @@ fn a_batch_job_that_failed_is_told() {
     let said = "nightly did not succeed: 1 of 2 tasks did not succeed. Read its log.";
     assert_eq!(told(&world), [("job-failed".to_owned(), said.to_owned())]);
 }
+
+#[test]
+fn a_job_that_nobody_asks_for_is_told_while_it_runs_on() {
+    let mut world = World::new(1);
+    let others = || service("other", 1);
+    world.commit(
+        vec![service("web", 1), batch("nightly", 1, 0), others()],
+        None,
+    );
+    world.pass(2);
+    world.exit("nightly.0", 0);
+    world.commit(vec![others()], None);
+    let codes: Vec<_> = told(&world).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(
+        codes,
+        ["job-undeclared"],
+        "nothing of the batch job runs on"
+    );
+}

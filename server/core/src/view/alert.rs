@@ -363,7 +363,7 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             link.clone(),
             None,
         );
-    } else if !job.declared && !job.pruned {
+    } else if !job.declared && !job.pruned && job.tasks.values().any(|task| !task.is_finished()) {
         alert(
             "job-undeclared",
             format!(
