@@ -8,6 +8,17 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast;
 
+/// The pages that the rail leads to: the key that follows `g`, the address and the name.
+pub const PAGES: [(&str, &str, &str); 7] = [
+    ("j", "/jobs", "Jobs"),
+    ("t", "/tasks", "Tasks"),
+    ("h", "/hosts", "Hosts"),
+    ("p", "/plans", "Plans"),
+    ("d", "/deploys", "Deploys"),
+    ("r", "/drift", "Drift"),
+    ("e", "/events", "Events"),
+];
+
 /// `g` waits so long for the key that follows it.
 const CHORD_MILLIS: f64 = 1_200.0;
 
@@ -29,17 +40,8 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
         }
         let chord = event.time_stamp() - went.get_value() < CHORD_MILLIS;
         went.set_value(f64::MIN);
-        let to = match key.as_str() {
-            "j" => "/jobs",
-            "t" => "/tasks",
-            "h" => "/hosts",
-            "p" => "/plans",
-            "d" => "/deploys",
-            "r" => "/drift",
-            "e" => "/events",
-            _ => "",
-        };
-        if chord && !to.is_empty() {
+        let page = PAGES.iter().find(|(letter, _, _)| *letter == key);
+        if let Some((_, to, _)) = page.filter(|_| chord) {
             event.prevent_default();
             return navigate(&past.along(to), leptos_router::NavigateOptions::default());
         }

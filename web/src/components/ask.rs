@@ -10,6 +10,7 @@ use crate::tone::Shape;
 use leptos::prelude::*;
 use muster_schemas::access::Needs;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What is asked.
 pub struct Ask {
@@ -27,6 +28,9 @@ pub struct Ask {
     pub primary: bool,
 }
 
+/// So many were made; it tells their fields apart.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
 /// The button, and the question once it was pressed.
 pub fn ask(question: Ask) -> AnyView {
     let Ask {
@@ -40,7 +44,9 @@ pub fn ask(question: Ask) -> AnyView {
     let past = past();
     let may = may(needs);
     let name = word.split(' ').next().unwrap_or(word).to_lowercase();
-    let field = format!("why-{name}");
+    // Several of the same word may stand on one page.
+    let number = ASKED.fetch_add(1, Ordering::Relaxed);
+    let field = format!("why-{name}-{number}");
     let open = RwSignal::new(false);
     let reason = RwSignal::new(String::new());
     let busy = RwSignal::new(false);

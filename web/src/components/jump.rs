@@ -3,6 +3,7 @@
 use crate::address::{self, Filters};
 use crate::api;
 use crate::components::shape::{icon, icons, state};
+use crate::keys::PAGES;
 use crate::past::{Past, past};
 use crate::tone::{self, Look};
 use leptos::html::Input;
@@ -28,18 +29,15 @@ struct Place {
 }
 
 fn pages(query: &str) -> Vec<Place> {
-    ["Jobs", "Tasks", "Hosts", "Plans", "Events"]
+    PAGES
         .into_iter()
-        .filter(|name| name.to_lowercase().starts_with(&query.to_lowercase()))
-        .map(|name| Place {
+        .filter(|(_, _, name)| name.to_lowercase().starts_with(&query.to_lowercase()))
+        .map(|(key, address, name)| Place {
             kind: "Page",
             name: name.to_owned(),
-            beside: format!(
-                "g {}",
-                name.to_lowercase().chars().next().unwrap_or_default()
-            ),
+            beside: format!("g {key}"),
             look: None,
-            address: format!("/{}", name.to_lowercase()),
+            address: address.to_owned(),
         })
         .collect()
 }
@@ -48,7 +46,7 @@ async fn find(query: String, past: Past) -> Vec<Place> {
     let on = |path: &str| past.along(&Filters::default().with("q", &query).on(path));
     let mut places = pages(&query);
     // The job of that very name comes first, however many others are only found by their image or owner.
-    let named = Filters::default().with("job", &query).on("/jobs");
+    let named = past.along(&Filters::default().with("job", &query).on("/jobs"));
     for path in [named, on("/jobs")] {
         if let Ok(jobs) = api::list::<JobView>(&path, EACH).await {
             for job in &jobs.items {

@@ -2,6 +2,7 @@
 
 use crate::components::shape::{icon, icons, state};
 use crate::components::text;
+use crate::keys::PAGES;
 use crate::tone;
 use leptos::prelude::*;
 use muster_schemas::api::Alert;
@@ -20,21 +21,8 @@ pub enum Panel {
 /// Keys that do the same, or are pressed one after the other, and what they do.
 type Key = (&'static [&'static str], &'static str);
 
-/// The keys and what they do.
-const KEYS: [(&str, &[Key]); 3] = [
-    (
-        "Go to",
-        &[
-            (&["g", "j"], "Jobs"),
-            (&["g", "t"], "Tasks"),
-            (&["g", "h"], "Hosts"),
-            (&["g", "p"], "Plans"),
-            (&["g", "d"], "Deploys"),
-            (&["g", "r"], "Drift"),
-            (&["g", "e"], "Events"),
-            (&["/"], "Search jobs, tasks and hosts"),
-        ],
-    ),
+/// The keys and what they do, beside those that lead to pages.
+const KEYS: [(&str, &[Key]); 2] = [
     (
         "In lists",
         &[
@@ -73,19 +61,29 @@ fn frame(open: RwSignal<Panel>, title: &'static str, name: &'static str, body: A
 
 /// The keys.
 pub fn keys(open: RwSignal<Panel>) -> AnyView {
-    let groups = KEYS
+    let row = |keys: &[&'static str], words: &'static str| {
+        let keys = keys
+            .iter()
+            .map(|key| view! { <kbd>{*key}</kbd> })
+            .collect_view();
+        view! { <div class="key-row"><span>{words}</span><span class="keys">{keys}</span></div> }
+    };
+    let pages = PAGES
+        .iter()
+        .map(|(key, _, name)| row(&["g", key], name))
+        .collect_view();
+    let search = row(&["/"], "Search jobs, tasks and hosts");
+    let others = KEYS
         .iter()
         .map(|(title, keys)| {
             let rows = keys
                 .iter()
-                .map(|(keys, words)| {
-                    let keys = keys.iter().map(|key| view! { <kbd>{*key}</kbd> }).collect_view();
-                    view! { <div class="key-row"><span>{*words}</span><span class="keys">{keys}</span></div> }
-                })
+                .map(|(keys, words)| row(keys, words))
                 .collect_view();
             view! { <section><h3>{*title}</h3>{rows}</section> }
         })
         .collect_view();
+    let groups = view! { <section><h3>"Go to"</h3>{pages}{search}</section>{others} };
     frame(
         open,
         "Keys",

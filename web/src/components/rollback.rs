@@ -130,7 +130,21 @@ fn would(preview: &PlanPreview, job: Option<&str>) -> AnyView {
         .filter(|change| job.is_none_or(|job| change.job == job))
         .map(changes::job_change)
         .collect();
-    if changes.is_empty() {
+    let faults = preview.plan.refused.iter();
+    let faults: Vec<AnyView> = faults
+        .filter(|fault| {
+            job.is_none_or(|job| fault.job.as_ref().is_none_or(|it| it.as_str() == job))
+        })
+        .map(changes::refused)
+        .collect();
+    // What is refused stays as it is: that is no "nothing changes".
+    let refused = (!faults.is_empty()).then(|| {
+        view! {
+            <p class="withheld"><span class="state bad">{shape(Shape::Cross)}</span><span>"These documents would be refused, and their jobs stay as they are:"</span></p>
+            {faults}
+        }
+    });
+    if changes.is_empty() && refused.is_none() {
         return view! { <p class="dim">"No job would change: it runs as it did then."</p> }
             .into_any();
     }
@@ -147,7 +161,7 @@ fn would(preview: &PlanPreview, job: Option<&str>) -> AnyView {
             <ul class="notes">{reasons}</ul>
         }
     });
-    view! { {held}{changes} }.into_any()
+    view! { {held}{refused}{changes} }.into_any()
 }
 
 /// The question why, and the button that does it.
@@ -161,6 +175,11 @@ fn form(
     let busy = RwSignal::new(false);
     let trouble: RwSignal<Option<Trouble>> = RwSignal::new(None);
     let commit = commit.to_owned();
+    let input = NodeRef::<leptos::html::Input>::new();
+    // Who opened the panel by the keyboard goes on in it.
+    input.on_load(|field| {
+        let _ = field.focus();
+    });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let words = reason.get_untracked().trim().to_owned();
@@ -188,6 +207,7 @@ fn form(
                 <input
                     id="why-rollback"
                     class="field"
+                    node_ref=input
                     maxlength="1000"
                     autocomplete="off"
                     required
