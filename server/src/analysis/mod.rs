@@ -54,8 +54,10 @@ impl Prometheus {
     ///
     /// An address that is none.
     pub fn new(url: &str) -> Result<Self, PrometheusError> {
+        // What stands before the host may be a password.
+        let shown = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
         let wrong = || PrometheusError::Address {
-            url: url.to_owned(),
+            url: shown.to_owned(),
         };
         let mut query = Url::parse(url).map_err(|_| wrong())?;
         if !matches!(query.scheme(), "http" | "https") || query.host_str().is_none() {
@@ -265,5 +267,11 @@ mod tests {
         for wrong in ["prometheus:9090", "", "ftp://prometheus"] {
             assert!(Prometheus::new(wrong).is_err(), "{wrong}");
         }
+        let wrong = Prometheus::new("htp://ann:secret@prometheus").err();
+        let said = wrong.expect("it is none").to_string();
+        assert!(
+            said.contains("`prometheus`") && !said.contains("secret"),
+            "{said}"
+        );
     }
 }
