@@ -348,12 +348,12 @@ impl Fleet {
                 }
             }
             Event::PutBackOrdered { attempt, fields } => {
-                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                self.attempts.change(attempt, |attempt| {
                     attempt.put_back.clone_from(fields);
                     if !fields.is_empty() {
                         attempt.put_back_at = Some(at);
                     }
-                }
+                });
             }
             Event::TaskCreated { task, version, run } => self.create_task(task, *version, *run, at),
             Event::TaskQueued {
@@ -396,29 +396,26 @@ impl Fleet {
                 host,
                 version,
             } => {
-                self.attempts.insert(
-                    *attempt,
-                    Attempt {
-                        id: *attempt,
-                        task: task.clone(),
-                        number: *number,
-                        host: *host,
-                        version: *version,
-                        placed_at: at,
-                        accepted_at: None,
-                        running_at: None,
-                        first_healthy_at: None,
-                        healthy_since: None,
-                        status: None,
-                        asked: None,
-                        stop: None,
-                        ended: None,
-                        retired: false,
-                        drifted: std::collections::BTreeMap::new(),
-                        put_back: Vec::new(),
-                        put_back_at: None,
-                    },
-                );
+                self.attempts.insert(Attempt {
+                    id: *attempt,
+                    task: task.clone(),
+                    number: *number,
+                    host: *host,
+                    version: *version,
+                    placed_at: at,
+                    accepted_at: None,
+                    running_at: None,
+                    first_healthy_at: None,
+                    healthy_since: None,
+                    status: None,
+                    asked: None,
+                    stop: None,
+                    ended: None,
+                    retired: false,
+                    drifted: std::collections::BTreeMap::new(),
+                    put_back: Vec::new(),
+                    put_back_at: None,
+                });
                 self.count_start(task, *host, *version, at);
                 if let Some(task) = self.task_mut(task) {
                     task.phase = TaskPhase::Active { attempt: *attempt };
@@ -434,18 +431,17 @@ impl Fleet {
                 reason,
                 until,
             } => {
-                if let Some(attempt) = self.attempts.get_mut(attempt) {
+                self.attempts.change(attempt, |attempt| {
                     attempt.asked = Some(Asked {
                         reason: reason.clone(),
                         since: at,
                         until: *until,
                     });
-                }
+                });
             }
             Event::StopWithdrawn { attempt } => {
-                if let Some(attempt) = self.attempts.get_mut(attempt) {
-                    attempt.asked = None;
-                }
+                self.attempts
+                    .change(attempt, |attempt| attempt.asked = None);
             }
             Event::StopOrdered { order } => self.order_stop(order, at),
             Event::TaskFinished {
@@ -463,9 +459,8 @@ impl Fleet {
                 }
             }
             Event::AttemptRetired { attempt } => {
-                if let Some(attempt) = self.attempts.get_mut(attempt) {
-                    attempt.retired = true;
-                }
+                self.attempts
+                    .change(attempt, |attempt| attempt.retired = true);
             }
             Event::AttemptForgotten { attempt } => self.forget_attempt(attempt),
             Event::TaskForgotten { task } => {
@@ -538,48 +533,19 @@ impl Fleet {
     }
 
     fn report_attempt(&mut self, status: &AttemptStatus, at: Timestamp) {
-        let Some(attempt) = self.attempts.get_mut(&status.attempt) else {
-            return;
-        };
-        if !attempt.is_news(status) {
-            return;
+        let news = self.attempts.change(&status.attempt, |attempt| {
+            take_status(attempt, status, at).map(|news| (attempt.clone(), news))
+        });
+        if let Some((attempt, news)) = news.flatten() {
+            self.note_for_rollout(&attempt, news, at);
         }
-        let was_pulled = pulled(attempt.status.as_ref());
-        let was_healthy = attempt.first_healthy_at.is_some();
-        attempt.accepted_at.get_or_insert(at);
-        if matches!(status.phase, Phase::Running | Phase::Ended(_)) && status.started_at.is_some() {
-            attempt.running_at.get_or_insert(at);
-        }
-        let healthy = matches!(status.phase, Phase::Running) && status.ready == Some(true);
-        if healthy {
-            attempt.healthy_since.get_or_insert(at);
-            attempt.first_healthy_at.get_or_insert(at);
-        } else {
-            attempt.healthy_since = None;
-        }
-        if let Phase::Ended(ended) = &status.phase {
-            attempt.ended = Some((ended.clone(), at));
-        }
-        let drifts = |field| status.drift.iter().any(|drift| drift.field == field);
-        attempt.drifted.retain(|field, _| drifts(*field));
-        for drift in &status.drift {
-            attempt.drifted.entry(drift.field).or_insert(at);
-        }
-        // What is as it was created need not be put back any more.
-        attempt.put_back.retain(|field| drifts(*field));
-        attempt.status = Some(status.clone());
-        let attempt = attempt.clone();
-        let comes_up = !was_healthy && attempt.first_healthy_at.is_some();
-        let pulls_on = pulled(attempt.status.as_ref()) > was_pulled;
-        self.note_for_rollout(&attempt, comes_up, pulls_on, at);
     }
 
     /// What news of an attempt mean for the rollout of its job: whether it gets any further, and how often new tasks end.
     fn note_for_rollout(
         &mut self,
         attempt: &Attempt,
-        comes_up: bool,
-        pulls_on: bool,
+        News { comes_up, pulls_on }: News,
         at: Timestamp,
     ) {
         let Some(job) = self.jobs.get_mut(&attempt.task.job) else {
@@ -650,9 +616,9 @@ impl Fleet {
             self.stops.push_back(RecentStop { at, job });
         }
         self.count_taken(order, at);
-        if let Some(attempt) = self.attempts.get_mut(&order.attempt) {
+        self.attempts.change(&order.attempt, |attempt| {
             attempt.stop.get_or_insert_with(|| (order.clone(), at));
-        }
+        });
     }
 
     /// Counts a healthy task that is taken, for the job's disruption budget.
@@ -701,11 +667,10 @@ impl Fleet {
     /// What was on the host has ended, as far as anybody can know.
     fn remove_host(&mut self, host: HostId, reason: &str, at: Timestamp) {
         self.hosts.remove(&host);
-        for attempt in self
-            .attempts
-            .values_mut()
-            .filter(|attempt| attempt.host == host && attempt.ended.is_none())
-        {
+        self.attempts.change_all(|attempt| {
+            if attempt.host != host || attempt.ended.is_some() {
+                return;
+            }
             attempt.healthy_since = None;
             let ended = Ended {
                 outcome: Outcome::Lost,
@@ -717,7 +682,7 @@ impl Fleet {
                 system_error: true,
             };
             attempt.ended = Some((ended, at));
-        }
+        });
     }
 
     /// Versions that no task and no attempt of the job refers to any more are dropped, except the current one.
@@ -905,6 +870,49 @@ impl Fleet {
 /// The run that a new job begins with: a hook begins none by itself, and services have none.
 fn first_run(spec: &JobSpec) -> u32 {
     u32::from(spec.batch.is_some() && spec.hook().is_none())
+}
+
+/// What a status says that was not known.
+struct News {
+    /// It is healthy for the first time.
+    comes_up: bool,
+    /// More of its image is there.
+    pulls_on: bool,
+}
+
+/// Takes what an agent says of an attempt, if it is news.
+fn take_status(attempt: &mut Attempt, status: &AttemptStatus, at: Timestamp) -> Option<News> {
+    if !attempt.is_news(status) {
+        return None;
+    }
+    let was_pulled = pulled(attempt.status.as_ref());
+    let was_healthy = attempt.first_healthy_at.is_some();
+    attempt.accepted_at.get_or_insert(at);
+    if matches!(status.phase, Phase::Running | Phase::Ended(_)) && status.started_at.is_some() {
+        attempt.running_at.get_or_insert(at);
+    }
+    let healthy = matches!(status.phase, Phase::Running) && status.ready == Some(true);
+    if healthy {
+        attempt.healthy_since.get_or_insert(at);
+        attempt.first_healthy_at.get_or_insert(at);
+    } else {
+        attempt.healthy_since = None;
+    }
+    if let Phase::Ended(ended) = &status.phase {
+        attempt.ended = Some((ended.clone(), at));
+    }
+    let drifts = |field| status.drift.iter().any(|drift| drift.field == field);
+    attempt.drifted.retain(|field, _| drifts(*field));
+    for drift in &status.drift {
+        attempt.drifted.entry(drift.field).or_insert(at);
+    }
+    // What is as it was created need not be put back any more.
+    attempt.put_back.retain(|field| drifts(*field));
+    attempt.status = Some(status.clone());
+    Some(News {
+        comes_up: !was_healthy && attempt.first_healthy_at.is_some(),
+        pulls_on: pulled(attempt.status.as_ref()) > was_pulled,
+    })
 }
 
 /// Bytes of the image that are there.

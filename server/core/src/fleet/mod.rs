@@ -5,6 +5,7 @@
 
 mod apply;
 mod attempt;
+mod attempts;
 mod deploy;
 mod host;
 mod job;
@@ -12,6 +13,7 @@ mod rollout;
 mod task;
 
 pub use attempt::{Asked, Attempt};
+pub use attempts::Attempts;
 pub use deploy::{DEPLOYS_AT_ONCE, DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
@@ -20,7 +22,7 @@ pub use task::{PAST_KEPT, Task, TaskPhase};
 
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
-use muster_schemas::ids::{AttemptId, CellName, DeployId, HostId, JobId, PlanId, TaskId};
+use muster_schemas::ids::{CellName, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{
     Diagnostic, FreezeScope, HoldReason, Plan, Prediction, Revision, TaskOnHost,
 };
@@ -66,7 +68,7 @@ pub struct Fleet {
     /// Hosts by id.
     pub hosts: BTreeMap<HostId, Host>,
     /// Attempts by id: those that live, and ended ones until they are forgotten.
-    pub attempts: BTreeMap<AttemptId, Attempt>,
+    pub attempts: Attempts,
     /// The automated stops that were ordered in the last minute.
     #[serde(default)]
     pub stops: VecDeque<RecentStop>,
@@ -249,7 +251,7 @@ impl Default for Fleet {
             applied_plan: None,
             jobs: BTreeMap::new(),
             hosts: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            attempts: Attempts::default(),
             stops: VecDeque::new(),
             deploys: VecDeque::new(),
             freezes: Vec::new(),
@@ -330,12 +332,7 @@ impl Fleet {
 
     /// So many tasks run now (or are being stopped): what the guard's fraction is of.
     pub fn running_tasks(&self) -> u32 {
-        let running = self
-            .attempts
-            .values()
-            .filter(|attempt| attempt.is_running())
-            .count();
-        u32::try_from(running).unwrap_or(u32::MAX)
+        self.attempts.running()
     }
 
     /// What is taken of each host, by the attempts on it that have not ended. Every attempt that may still have a container

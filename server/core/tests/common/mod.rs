@@ -254,6 +254,9 @@ impl World {
             folded.apply(&read);
         }
         assert_eq!(folded, self.fleet, "the fleet is the fold of its journal");
+        let attempts = self.fleet.attempts.values();
+        let running = attempts.filter(|attempt| attempt.is_running()).count();
+        assert_eq!(self.fleet.running_tasks() as usize, running);
         self.journal.extend(records);
     }
 

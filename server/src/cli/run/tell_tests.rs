@@ -96,7 +96,7 @@ fn told(statuses: &[AttemptStatus]) -> String {
         ended: None,
         retired: false,
     };
-    fleet.attempts.insert(ATTEMPT, attempt);
+    fleet.attempts.insert(attempt);
     for status in statuses {
         let record = Record {
             seq: 1,
@@ -108,8 +108,9 @@ fn told(statuses: &[AttemptStatus]) -> String {
             },
         };
         tell.record(&fleet, &record);
-        let attempt = fleet.attempts.get_mut(&ATTEMPT).unwrap();
-        attempt.status = Some(status.clone());
+        fleet
+            .attempts
+            .change(&ATTEMPT, |attempt| attempt.status = Some(status.clone()));
     }
     written.0.lock().unwrap().clone()
 }
