@@ -404,6 +404,11 @@ pub enum HostRefusal {
         /// The label, as `key=value`.
         label: String,
     },
+    /// What is free of it is kept for a task that ran there and comes back in a moment.
+    KeptFor {
+        /// That task, or the first of several.
+        task: TaskId,
+    },
     /// So many launches are under way on it that one more would only wait.
     Busy {
         /// Launches under way.

@@ -5,9 +5,13 @@ mod common;
 use common::{World, facts, service};
 use muster_core::decide::schedule::LAUNCHES_AT_ONCE;
 use muster_core::decide::{Answer, Input};
+use muster_core::fleet::TaskPhase;
+use muster_core::view::task_detail;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{HostId, JobId};
-use muster_schemas::spec::{Bytes, ConstraintSet, CpuMillis, JobSpec, Mbps, Port, Tier};
+use muster_schemas::spec::{
+    Bytes, ConstraintSet, CpuMillis, JobSpec, Mbps, Millis, PolicySpec, Port, Tier,
+};
 use muster_schemas::state::{Blocked, HostFacts, HostRefusal, ResourceKind};
 use std::collections::BTreeMap;
 
@@ -450,15 +454,16 @@ fn a_blocked_task_tells_what_is_new() {
 #[test]
 fn a_host_port_is_free_again_when_its_task_has_ended() {
     let mut world = World::new(1);
-    let mut spec = service("web", 1);
-    spec.ports = vec![Port {
-        name: "http".to_owned(),
-        port: 80,
-        host_port: Some(8080),
-    }];
-    let mut other = spec.clone();
-    other.name = JobId::from("other");
-    world.commit(vec![other, spec], None);
+    let spec = |name: &str| {
+        let mut spec = service(name, 1);
+        spec.ports = vec![Port {
+            name: "http".to_owned(),
+            port: 80,
+            host_port: Some(8080),
+        }];
+        spec
+    };
+    world.commit(vec![spec("other"), spec("web")], None);
     world.pass(2);
     assert_eq!(world.healthy("other") + world.healthy("web"), 1);
     let placed = if world.healthy("web") == 1 {
@@ -471,13 +476,19 @@ fn a_host_port_is_free_again_when_its_task_has_ended() {
         blocked(&world, waits).reasons[0].refusal,
         HostRefusal::PortTaken { port: 8080 }
     );
+    // Who dies comes back to it.
     world.exit(&format!("{placed}.0"), 1);
     world.pass(3);
-    assert_eq!(
-        world.healthy(waits),
-        1,
-        "the other one waits a second before its retry"
-    );
+    assert_eq!((world.healthy(placed), world.healthy(waits)), (1, 0));
+    // Who is gone for good gives it up.
+    let policy = PolicySpec {
+        prune: true,
+        prune_grace: Millis(0),
+        ..PolicySpec::built_in()
+    };
+    world.commit(vec![spec(waits)], Some(policy));
+    world.pass(5);
+    assert_eq!((world.healthy(placed), world.healthy(waits)), (0, 1));
 }
 
 #[test]
@@ -490,4 +501,115 @@ fn a_reason_names_five_hosts_and_counts_the_rest() {
         blocked.reasons[0].examples,
         ["host-0", "host-1", "host-2", "host-3", "host-4"]
     );
+}
+
+fn in_tier(mut spec: JobSpec, tier: Tier) -> JobSpec {
+    spec.tier = tier;
+    spec
+}
+
+/// A full host of 8 CPUs with a task of 2 that has died twice already, and a job of 2 CPUs that waits.
+fn full_host(tier: Tier, waiting: Tier) -> World {
+    let mut world = World::new(1);
+    let web = || in_tier(with_cpus(service("web", 1), 2), tier);
+    let fill = || in_tier(with_cpus(service("fill", 1), 5), Tier::Critical);
+    world.commit(vec![web(), fill()], None);
+    world.pass(2);
+    let late = in_tier(with_cpus(service("late", 1), 2), waiting);
+    world.commit(vec![web(), fill(), late], None);
+    world.pass(2);
+    for _ in 0..5 {
+        world.exit("web.0", 1);
+        let task = world.task(&"web.0".parse().expect("a task id"));
+        if matches!(&task.phase, TaskPhase::Queued { not_before, .. } if *not_before > world.now) {
+            return world;
+        }
+        world.pass(1);
+    }
+    panic!("it has to wait for its next attempt");
+}
+
+#[test]
+fn what_died_keeps_its_place_until_it_comes_back() {
+    for tier in [Tier::Critical, Tier::Flex] {
+        let mut world = full_host(tier, Tier::Flex);
+        world.tick();
+        assert_eq!(places(&world, "late"), on(&[]));
+        let why = blocked(&world, "late");
+        assert!(
+            matches!(&why.reasons[0].refusal, HostRefusal::KeptFor { task } if task.to_string() == "web.0")
+                || matches!(&why.reasons[0].refusal, HostRefusal::TooLittle { .. }),
+            "{why:?}"
+        );
+        world.pass(40);
+        assert_eq!(places(&world, "web"), on(&[("host-0", 1)]));
+        assert_eq!(places(&world, "late"), on(&[]));
+    }
+    // Critical work need not wait for what is less.
+    let mut world = full_host(Tier::Flex, Tier::Critical);
+    world.tick();
+    assert_eq!(places(&world, "late"), on(&[("host-0", 1)]));
+}
+
+#[test]
+fn what_never_ran_is_not_started_once_its_document_is_gone() {
+    let mut world = World::new(1);
+    let fill = || with_cpus(service("fill", 1), 7);
+    let late = || with_cpus(service("late", 2), 1);
+    world.commit(vec![fill(), late()], None);
+    world.pass(2);
+    assert_eq!(places(&world, "late"), on(&[("host-0", 1)]));
+    world.commit(vec![fill()], None);
+    enrol(&mut world, "other", "b");
+    world.pass(5);
+    assert_eq!(
+        places(&world, "late"),
+        on(&[("host-0", 1)]),
+        "one never ran"
+    );
+    let task = world.task(&"late.1".parse().expect("a task id"));
+    let job = &world.fleet.jobs[&JobId::from("late")];
+    let reason = task_detail(&world.fleet, job, task, world.now).task.reason;
+    assert_eq!(
+        reason,
+        "no document asks for it any more, and it has never run: it is not started"
+    );
+    // What ran runs on, also when it dies.
+    world.exit("late.0", 1);
+    world.pass(5);
+    assert_eq!(places(&world, "late").values().sum::<u32>(), 1);
+    world.commit(vec![fill(), late()], None);
+    world.pass(5);
+    assert_eq!(places(&world, "late").values().sum::<u32>(), 2);
+}
+
+#[test]
+fn a_host_that_comes_and_goes_is_not_told_by_all_that_wait() {
+    let mut world = World::new(2);
+    let many = |name: &str| with_cpus(service(name, 500), 8);
+    world.commit(vec![many("one"), many("two")], None);
+    world.pass(5);
+    let told = |world: &World| {
+        let blocked = |event| matches!(event, &Event::TaskBlocked { .. }).then_some(());
+        world.events(blocked).len()
+    };
+    let first = told(&world);
+    assert!(first >= 998, "each says it once: {first}");
+    let flapping = host(&world, "host-1");
+    for _ in 0..10 {
+        world
+            .give(Input::Silent { host: flapping })
+            .expect("a known host");
+        world.pass(15);
+        let facts = world.fleet.hosts[&flapping].facts.clone();
+        let facts = Box::new(facts.expect("it has told them"));
+        world
+            .give(Input::Connected {
+                host: flapping,
+                facts,
+            })
+            .expect("a known host");
+        world.pass(15);
+    }
+    assert_eq!(told(&world), first, "they wait for the same as before");
 }

@@ -5,7 +5,7 @@
 //! a service is spread, and so is all the rest for now.
 
 use super::{Draft, automation};
-use crate::fleet::{Fleet, Host, Job, TaskPhase, add_resources};
+use crate::fleet::{Fleet, Host, Job, Task, TaskPhase, add_resources};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, HostId, JobId, TaskId};
@@ -21,6 +21,13 @@ pub const LAUNCHES_AT_ONCE: u32 = 32;
 /// A blocked task tells its reasons again after this time at the soonest, and only if they are others.
 const BLOCKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
+/// So many tasks may tell theirs in that time: where more wait, each tells them more seldom, so that a host that comes and goes
+/// does not fill the journal with what thousands have to say of it.
+const BLOCKED_AT_ONCE: usize = 100;
+
+/// Room is kept for a task whose delay is no longer than this: the longest of a crash loop.
+const KEPT_FOR: SignedDuration = SignedDuration::from_mins(5);
+
 /// At most so many host names are given as examples of a reason.
 const EXAMPLES: usize = 5;
 
@@ -30,8 +37,18 @@ pub struct Room<'a> {
     taken: HostResources,
     ports: BTreeSet<u16>,
     launching: u32,
+    /// By tier and job, what is kept for tasks that ran on the host and come back in a moment.
+    kept: BTreeMap<(Tier, JobId), Kept>,
     /// Tasks of each job on the host, and whether that job wants the host for itself.
     jobs: BTreeMap<JobId, (u32, bool)>,
+}
+
+/// What is kept of a host.
+struct Kept {
+    resources: HostResources,
+    ports: BTreeSet<u16>,
+    /// The first task that it is kept for.
+    first: TaskId,
 }
 
 /// All hosts, with what they have left.
@@ -40,8 +57,8 @@ pub struct Rooms<'a> {
 }
 
 impl<'a> Rooms<'a> {
-    /// The rooms of the fleet as it is.
-    pub fn of(fleet: &'a Fleet) -> Self {
+    /// The rooms of the fleet as it is at `now`.
+    pub fn of(fleet: &'a Fleet, now: Timestamp) -> Self {
         let mut rooms: BTreeMap<HostId, Room<'a>> = fleet
             .hosts
             .values()
@@ -51,6 +68,7 @@ impl<'a> Rooms<'a> {
                     taken: HostResources::default(),
                     ports: BTreeSet::new(),
                     launching: 0,
+                    kept: BTreeMap::new(),
                     jobs: BTreeMap::new(),
                 };
                 (host.id, room)
@@ -71,6 +89,16 @@ impl<'a> Rooms<'a> {
                 continue;
             };
             room.take(&version.spec, attempt.is_launching());
+        }
+        for job in fleet.jobs.values() {
+            for task in job.tasks.values() {
+                if let Some(host) = kept_on(fleet, task, now)
+                    && let Some(room) = rooms.get_mut(&host)
+                    && let Some(version) = job.versions.get(&task.version)
+                {
+                    room.keep(&version.spec, &task.id);
+                }
+            }
         }
         Self { rooms }
     }
@@ -145,6 +173,34 @@ impl Room<'_> {
         entry.1 |= exclusive;
     }
 
+    fn keep(&mut self, spec: &JobSpec, task: &TaskId) {
+        let of = (spec.tier, spec.name.clone());
+        let kept = self.kept.entry(of).or_insert_with(|| Kept {
+            resources: HostResources::default(),
+            ports: BTreeSet::new(),
+            first: task.clone(),
+        });
+        add_resources(&mut kept.resources, spec);
+        kept.ports
+            .extend(spec.ports.iter().filter_map(|port| port.host_port));
+    }
+
+    /// Whether a task of `spec` would take what is kept for others. What is kept for flex work is free for critical work, and what
+    /// is kept for one task of a job for its others: one is as good as the other, and it need not wait.
+    fn kept_from(&self, has: &HostResources, spec: &JobSpec) -> Option<HostRefusal> {
+        let mut taken = self.taken;
+        let others = self.kept.iter();
+        let mut others = others.filter(|((tier, job), _)| *tier <= spec.tier && *job != spec.name);
+        others.find_map(|(_, kept)| {
+            sum(&mut taken, &kept.resources);
+            let mut ports = spec.ports.iter().filter_map(|port| port.host_port);
+            let takes = too_little(has, &taken, spec).is_some()
+                || ports.any(|port| kept.ports.contains(&port));
+            let task = kept.first.clone();
+            takes.then_some(HostRefusal::KeptFor { task })
+        })
+    }
+
     /// Why the host cannot take a task of `spec`; none if it can.
     pub fn refuses(&self, spec: &JobSpec, zones: &BTreeMap<&str, u32>) -> Option<HostRefusal> {
         if !self.host.connected {
@@ -194,6 +250,9 @@ impl Room<'_> {
             return Some(HostRefusal::PortTaken { port });
         }
         if let Some(refusal) = too_little(&facts.resources, &self.taken, spec) {
+            return Some(refusal);
+        }
+        if let Some(refusal) = self.kept_from(&facts.resources, spec) {
             return Some(refusal);
         }
         (self.launching >= LAUNCHES_AT_ONCE).then_some(HostRefusal::Busy {
@@ -261,6 +320,28 @@ impl Room<'_> {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// The host that keeps room for a task: it ran there, ended by itself, and waits only for its delay to be over. It was placed once,
+/// and must not lose that to what came after it.
+fn kept_on(fleet: &Fleet, task: &Task, now: Timestamp) -> Option<HostId> {
+    let TaskPhase::Queued { not_before, .. } = &task.phase else {
+        return None;
+    };
+    if *not_before <= now || not_before.duration_since(now) > KEPT_FOR {
+        return None;
+    }
+    let attempt = fleet.last_attempt(task)?;
+    attempt.running_at.is_some().then_some(attempt.host)
+}
+
+fn sum(taken: &mut HostResources, more: &HostResources) {
+    taken.cpu.0 = taken.cpu.0.saturating_add(more.cpu.0);
+    taken.memory.0 = taken.memory.0.saturating_add(more.memory.0);
+    taken.disk.0 = taken.disk.0.saturating_add(more.disk.0);
+    taken.network.0 = taken.network.0.saturating_add(more.network.0);
+    taken.gpu = taken.gpu.saturating_add(more.gpu);
+    taken.containers = taken.containers.saturating_add(more.containers);
 }
 
 fn dimensions(resources: &HostResources) -> [(ResourceKind, u64); 6] {
@@ -331,16 +412,31 @@ fn same_kind(a: &HostRefusal, b: &HostRefusal) -> bool {
     }
 }
 
-fn says_the_same(a: &Blocked, b: &Blocked) -> bool {
-    a.hosts == b.hosts
-        && a.reasons.len() == b.reasons.len()
-        && a.reasons
+/// Whether a task was told the same. Where many wait, how many hosts are out of the question for a reason is no news as long as the
+/// foremost reason is the same, other than that one of them is not heard of for a moment.
+fn says_the_same(known: &Blocked, blocked: &Blocked, many_wait: bool) -> bool {
+    if many_wait {
+        let foremost = |blocked: &Blocked| {
+            let seen = |by: &&BlockedBy| by.refusal != HostRefusal::Unreachable;
+            let reasons = &blocked.reasons;
+            let found = reasons.iter().find(seen).or(reasons.first());
+            found.map(|by| by.refusal.clone())
+        };
+        return match (foremost(known), foremost(blocked)) {
+            (Some(a), Some(b)) => same_kind(&a, &b),
+            (a, b) => a.is_none() == b.is_none(),
+        };
+    }
+    known.hosts == blocked.hosts
+        && known.reasons.len() == blocked.reasons.len()
+        && known
+            .reasons
             .iter()
-            .zip(&b.reasons)
+            .zip(&blocked.reasons)
             .all(|(a, b)| a.count == b.count && same_kind(&a.refusal, &b.refusal))
 }
 
-/// Places what is queued and due: critical work first, then what has waited longest.
+/// Places what is queued and due: critical work first, then what ran before and comes back, then what has waited longest.
 pub(super) fn place_queued(draft: &mut Draft<'_>) {
     let now = draft.now;
     let queue = due_tasks(draft.fleet, now);
@@ -350,7 +446,8 @@ pub(super) fn place_queued(draft: &mut Draft<'_>) {
     let mut events = Vec::new();
     {
         let fleet: &Fleet = draft.fleet;
-        let mut rooms = Rooms::of(fleet);
+        let mut rooms = Rooms::of(fleet, now);
+        let waiting = queue.len();
         // Once a task of a job found no host, none of its others will on that version: nothing is given back within one pass.
         let mut blocked_jobs: BTreeMap<(&JobId, u64), Blocked> = BTreeMap::new();
         for id in &queue {
@@ -373,7 +470,7 @@ pub(super) fn place_queued(draft: &mut Draft<'_>) {
                     events.push((id.clone(), Ok(host)));
                 }
                 Err(blocked) => {
-                    if is_news(job, id, &blocked, now) {
+                    if is_news(job, id, &blocked, waiting, now) {
                         events.push((id.clone(), Err(blocked.clone())));
                     }
                     blocked_jobs.insert((&job.id, number), blocked);
@@ -406,24 +503,36 @@ pub(super) fn place_queued(draft: &mut Draft<'_>) {
 }
 
 fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
-    let mut queue: Vec<(Tier, Timestamp, &TaskId)> = fleet
+    let mut queue: Vec<(Tier, bool, Timestamp, &TaskId)> = fleet
         .jobs
         .values()
         .flat_map(|job| job.tasks.values().map(move |task| (job, task)))
+        .filter(|(job, task)| is_asked_for(job, task))
         .filter_map(|(job, task)| match &task.phase {
             TaskPhase::Queued {
                 since, not_before, ..
-            } if *not_before <= now => Some((job.spec().tier, *since, &task.id)),
+            } if *not_before <= now => {
+                let is_new = task.attempts == 0;
+                Some((job.spec().tier, is_new, *since, &task.id))
+            }
             TaskPhase::Queued { .. } | TaskPhase::Active { .. } | TaskPhase::Finished { .. } => {
                 None
             }
         })
         .collect();
     queue.sort();
-    queue.into_iter().map(|(_, _, id)| id.clone()).collect()
+    queue.into_iter().map(|(.., id)| id.clone()).collect()
 }
 
-fn is_news(job: &Job, id: &TaskId, blocked: &Blocked, now: Timestamp) -> bool {
+/// Whether a task may start. That nothing stops when a document is removed starts nothing that has never run: who takes back a
+/// slip takes back what had not begun.
+pub fn is_asked_for(job: &Job, task: &Task) -> bool {
+    job.declared || task.attempts > 0
+}
+
+fn is_news(job: &Job, id: &TaskId, blocked: &Blocked, waiting: usize, now: Timestamp) -> bool {
+    let rounds = i32::try_from(waiting / BLOCKED_AT_ONCE).unwrap_or(i32::MAX);
+    let again = BLOCKED_AGAIN * rounds.max(1);
     match job
         .tasks
         .get(&id.index)
@@ -431,7 +540,7 @@ fn is_news(job: &Job, id: &TaskId, blocked: &Blocked, now: Timestamp) -> bool {
     {
         None => true,
         Some((known, at)) => {
-            !says_the_same(known, blocked) && now.duration_since(*at) >= BLOCKED_AGAIN
+            !says_the_same(known, blocked, rounds > 1) && now.duration_since(*at) >= again
         }
     }
 }

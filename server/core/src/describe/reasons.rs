@@ -222,6 +222,10 @@ pub fn queued(reason: &QueueReason, not_before: Timestamp, now: Timestamp) -> St
     }
 }
 
+/// Why a task that never ran is not started.
+pub const NOT_ASKED_FOR: &str =
+    "no document asks for it any more, and it has never run: it is not started";
+
 /// Why a task is finished.
 pub fn finished(reason: &FinishReason) -> String {
     match reason {
@@ -353,6 +357,9 @@ pub fn refusal(refusal: &HostRefusal) -> String {
         HostRefusal::WrongZone { zone } => format!("it is in zone {zone}"),
         HostRefusal::WrongHost => "it is not one of the hosts that the job names".to_owned(),
         HostRefusal::LabelMissing { label } => format!("it lacks the label {label}"),
+        HostRefusal::KeptFor { task } => {
+            format!("what is free there is kept for {task}, which ran there and comes back")
+        }
         HostRefusal::Busy { launching } => format!(
             "busy with {}",
             counted(u64::from(*launching), "launch", "launches")

@@ -528,6 +528,7 @@ fn every_refusal_has_its_sentence() {
         HostRefusal::LabelMissing {
             label: "disk=ssd".to_owned(),
         },
+        HostRefusal::KeptFor { task: task() },
         HostRefusal::Busy { launching: 1 },
     ];
     let lines: Vec<String> = refusals.iter().map(reasons::refusal).collect();

@@ -2,6 +2,7 @@
 
 use super::fleet::count;
 use super::job::JobTally;
+use crate::decide::schedule::is_asked_for;
 use crate::describe::reasons::{
     blocked, clock, counted, drift_cause, healing, join_names, repository_trouble, stop,
 };
@@ -37,6 +38,7 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
     for job in fleet.jobs.values() {
         job_alerts(fleet, job, now, &mut alerts);
     }
+    undeclared(fleet, &mut alerts);
     // The sort is stable: the order above holds within each severity.
     alerts.sort_by_key(|alert| alert.severity);
     if alerts.len() > MAX_ALERTS {
@@ -265,6 +267,7 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
     let mut waiting = job
         .tasks
         .values()
+        .filter(|task| is_asked_for(job, task))
         .filter_map(|task| Some((task, blocked_since(task, now)?)))
         .filter(|(_, since)| now.duration_since(*since).as_secs() > BLOCKED_ALERT_SECS);
     if let Some((task, since)) = waiting.next() {
@@ -363,18 +366,52 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
             link.clone(),
             None,
         );
-    } else if !job.declared && !job.pruned && job.tasks.values().any(|task| !task.is_finished()) {
-        alert(
-            "job-undeclared",
-            format!(
-                "No document asks for {} any more ({} is gone), and it runs on. Restore the document, or set `prune: true` \
-                 in the policy to have such jobs stopped.",
-                job.id, job.source
-            ),
-            link,
-            None,
-        );
     }
+}
+
+/// So many jobs that nobody asks for are told one by one; more are one alert, so that one slip does not hide the others.
+const UNDECLARED_TOLD: usize = 3;
+
+/// Jobs that run on although no document asks for them.
+fn undeclared(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    let runs = |task: &Task| !task.is_finished() && task.attempts > 0;
+    let jobs: Vec<&Job> = fleet
+        .jobs
+        .values()
+        .filter(|job| !job.declared && !job.pruned && job.tombstone.is_none())
+        .filter(|job| job.tasks.values().any(runs))
+        .collect();
+    let advice = "or set `prune: true` in the policy to have such jobs stopped.";
+    let mut told = |message: String, link: String| {
+        alerts.push(Alert {
+            severity: Severity::Warning,
+            code: "job-undeclared".to_owned(),
+            message,
+            link,
+            since: None,
+        });
+    };
+    if jobs.len() <= UNDECLARED_TOLD {
+        for job in jobs {
+            let message = format!(
+                "No document asks for {} any more ({} is gone), and it runs on. Restore the document, {advice}",
+                job.id, job.source
+            );
+            told(message, format!("/jobs/{}", job.id));
+        }
+        return;
+    }
+    let names: Vec<&str> = jobs
+        .iter()
+        .take(UNDECLARED_TOLD)
+        .map(|job| job.id.as_str())
+        .collect();
+    let message = format!(
+        "No document asks for {} jobs any more, such as {}, and they run on. Restore the documents, {advice}",
+        jobs.len(),
+        names.join(", ")
+    );
+    told(message, "/jobs".to_owned());
 }
 
 /// Since when a task could have been placed and no host took it.

@@ -3,6 +3,7 @@
 use super::filter::JobFilter;
 use super::fleet::{count, no_tasks};
 use super::page::{self, Page};
+use crate::decide::schedule::is_asked_for;
 use crate::dependencies::waits_for;
 use crate::describe::reasons::{self, counted};
 use crate::describe::short;
@@ -154,7 +155,7 @@ impl<'a> JobTally<'a> {
                 tally.crash_loops += 1;
                 tally.first_crash_loop.get_or_insert(task);
             }
-            if task.is_queued() && task.blocked.is_some() {
+            if task.is_queued() && task.blocked.is_some() && is_asked_for(job, task) {
                 tally.blocked += 1;
                 tally.first_blocked.get_or_insert(task);
             }

@@ -2,6 +2,7 @@
 
 use super::filter::TaskFilter;
 use super::page::{self, Page};
+use crate::decide::schedule;
 use crate::describe::{reasons, status_sentence, stop_order};
 use crate::disruption::own_reason;
 use crate::fleet::{Attempt, Fleet, Job, JobVersion, Task, TaskPhase};
@@ -97,12 +98,18 @@ fn started_at(attempt: &Attempt) -> Option<Timestamp> {
         .or(attempt.running_at)
 }
 
+fn is_asked_for(fleet: &Fleet, task: &Task) -> bool {
+    let job = fleet.jobs.get(&task.id.job);
+    job.is_none_or(|job| schedule::is_asked_for(job, task))
+}
+
 /// Why a task is in its state, in a sentence.
 pub(super) fn reason(fleet: &Fleet, task: &Task, now: Timestamp) -> String {
     match &task.phase {
         TaskPhase::Queued {
             reason, not_before, ..
         } => match &task.blocked {
+            _ if !is_asked_for(fleet, task) => reasons::NOT_ASKED_FOR.to_owned(),
             Some((blocked, _)) if *not_before <= now => reasons::blocked(blocked),
             Some(_) | None => reasons::queued(reason, *not_before, now),
         },
