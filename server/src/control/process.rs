@@ -13,9 +13,10 @@ use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
-use crate::notify::{self, Notifier, PULL_QUEUE};
+use crate::notify::{self, Notifier, PULL_QUEUE, Pager};
 use anyhow::Context as _;
 use jiff::Timestamp;
+use muster_core::view::journal_alert;
 use muster_schemas::ids::CellName;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,10 +125,11 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         Err(damage) if damage.is_damage() => {
             let control = frozen(&journal, &damage, info).await?;
             let hub = hub(&config, &control)?;
+            let pager = pager(&config, &control, notified, &shutdown);
             let (_, never_read) = watch::channel(None);
             let cell = cell(&config, control, hub.clone(), repository, never_read);
             let state = api_state(&config, cell, &token, &shutdown);
-            return show(api_listener, agent_listener, hub, state, shutdown).await;
+            return show(api_listener, agent_listener, hub, state, pager, shutdown).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -306,12 +308,35 @@ fn api_state(
     state
 }
 
-/// Answers reads, and tells agents why they get no orders, until `shutdown`.
+/// What tells others that the journal is damaged.
+fn pager(
+    config: &ServeConfig,
+    control: &ControlHandle,
+    settings: notify::Settings,
+    shutdown: &CancellationToken,
+) -> Pager {
+    let trouble = control.journal_trouble().unwrap_or_default();
+    Pager {
+        settings,
+        cell: config.cell.clone(),
+        alert: journal_alert(&trouble),
+        seq: control.read(|fleet| fleet.seq),
+        started_at: control.info().started_at,
+        home: config.home.clone(),
+        pace: notify::Pace::default(),
+        bounds: notify::Bounds::default(),
+        looks: notify::Looks::default(),
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// Answers reads, tells agents why they get no orders, and people that it is so, until `shutdown`.
 async fn show(
     api_listener: TcpListener,
     agent_listener: TcpListener,
     hub: Hub,
     state: api::state::ApiState,
+    pager: Pager,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let agents = hub.serve_on(agent_listener, shutdown.clone());
@@ -320,7 +345,11 @@ async fn show(
             .await
             .context("the API ended")
     };
-    tokio::try_join!(agents, api).map(drop)
+    let paged = async {
+        pager.run().await;
+        anyhow::Ok(())
+    };
+    tokio::try_join!(agents, api, paged).map(drop)
 }
 
 async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -4,7 +4,7 @@
 //! It is told at least once: after a crash, the message that was under way is sent again under the same delivery id.
 
 use super::count::Counts;
-use super::message::{MessageContext, messages};
+use super::message::{MessageContext, requests, see};
 use super::place::{Found, PlaceFile};
 use super::send::Sender;
 use super::settings::EventTarget;
@@ -239,16 +239,19 @@ impl Follower {
         gives_up: Timestamp,
         counts: &Counts,
     ) -> Result<bool, Ended> {
-        let made = look(self.source.as_ref(), |fleet| {
+        // What is sent is made once the fleet is let go: a template may take a while.
+        let seen = look(self.source.as_ref(), |fleet| {
             self.target
                 .filter
                 .wants(fleet, record)
-                .then(|| messages(&self.target, fleet, record, &self.context))
+                .then(|| see(&self.target, fleet, record, &self.context))
         });
-        let requests = match made {
-            None => return Ok(false),
-            Some(Ok(requests)) => requests,
-            Some(Err(why)) => {
+        let Some(seen) = seen else {
+            return Ok(false);
+        };
+        let requests = match requests(&self.target, &seen, &self.context) {
+            Ok(requests) => requests,
+            Err(why) => {
                 counts.failed();
                 tracing::error!(
                     target = self.target.name,

@@ -6,7 +6,7 @@
 //!
 //! Who is told is the operator's matter and stands in a file outside the repository of specs, which holds secrets ([`settings`]).
 //!
-//! Read in this order: `file`, `fields`, `check`, `settings`, `filter`, `message`, `follow`, `alerts`, `forge`, `statuses`, `pulls`, `send`, `place`.
+//! Read in this order: `file`, `fields`, `check`, `settings`, `filter`, `message`, `follow`, `alerts`, `forge`, `statuses`, `pulls`, `page`, `send`, `place`.
 
 mod alerts;
 mod check;
@@ -17,6 +17,7 @@ mod filter;
 mod follow;
 mod forge;
 mod message;
+mod page;
 mod place;
 mod pulls;
 mod secret;
@@ -28,6 +29,7 @@ mod template;
 pub use filter::Filter;
 pub use forge::{Forge, ForgeKind};
 pub use message::SIGNATURE_HEADER;
+pub use page::Pager;
 pub use pulls::{PullRequest, QUEUE as PULL_QUEUE};
 pub use secret::Secret;
 pub(crate) use secret::mac;
@@ -202,13 +204,12 @@ impl Notifier {
             let teller = AlertTeller {
                 file: PlaceFile::of(&folder, &target.name),
                 target,
-                source: Arc::clone(&source),
                 sender: sender.clone(),
                 console_url: settings.console_url.clone(),
                 look_every: looks.alerts,
                 shutdown: shutdown.clone(),
             };
-            targets.spawn(teller.run());
+            targets.spawn(teller.run(Arc::clone(&source)));
         }
         let mut commented = Vec::new();
         for forge in settings.forges {

@@ -55,14 +55,17 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
 }
 
 fn journal(trouble: Option<&str>, alerts: &mut Vec<Alert>) {
-    if let Some(trouble) = trouble {
-        alerts.push(Alert {
-            severity: Severity::Page,
-            code: "journal-damaged".to_owned(),
-            message: full(trouble),
-            link: "/events".to_owned(),
-            since: None,
-        });
+    alerts.extend(trouble.map(journal_alert));
+}
+
+/// The alert of a journal that has something wrong with it, as the words say.
+pub fn journal_alert(trouble: &str) -> Alert {
+    Alert {
+        severity: Severity::Page,
+        code: "journal-damaged".to_owned(),
+        message: full(trouble),
+        link: "/events".to_owned(),
+        since: None,
     }
 }
 
