@@ -13,7 +13,7 @@ use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
-use crate::notify::{self, Notifier, PULL_QUEUE, Pager};
+use crate::notify::{self, Notifier, PULL_QUEUE, Pager, PullLines};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use muster_core::view::journal_alert;
@@ -140,13 +140,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
     let deploy_repository = repository.clone();
-    let (pulls_out, pulls) = mpsc::channel(PULL_QUEUE);
-    let plans_pulls = notified.forges.iter().any(|forge| forge.pull_requests);
-    let hooks = api::hooks::Hooks::new(
-        notified.hooks.clone(),
-        config.branch.clone(),
-        plans_pulls.then_some(pulls_out),
-    );
+    let (pull_lines, pulls) = PullLines::new(&notified.forges, PULL_QUEUE);
+    let hooks = api::hooks::Hooks::new(notified.hooks.clone(), config.branch.clone(), pull_lines);
     let notifier = Notifier {
         settings: notified,
         source: Arc::new(Notices {

@@ -5,7 +5,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use muster::notify::{Bounds, Looks, Notifier, Pace, PullRequest, Settings, Source};
+use muster::notify::{
+    Bounds, Looks, Notifier, Offered, Pace, PullLines, PullRequest, Settings, Source,
+};
 use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
 use muster_core::view::plan_view;
@@ -17,13 +19,16 @@ use sha2::Sha256;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wiremock::{MockServer, Request};
 
 /// So long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is never done with being planned, as where a registry hangs.
+pub const NEVER_PLANNED: &str = "refs/pull/404/head";
 
 /// The cell as the notify room sees it.
 pub struct Memory(pub Arc<MemoryCell>);
@@ -64,6 +69,9 @@ impl Source for Memory {
         let plan = plan_view(&fleet, fleet.plans.back().expect("a plan"));
         let made = fleet.plans.len();
         async move {
+            if reference == NEVER_PLANNED {
+                std::future::pending::<()>().await;
+            }
             Ok(PlanPreview {
                 plan,
                 changes: true,
@@ -86,7 +94,7 @@ pub struct Rig {
 struct Running {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
-    pulls: mpsc::Sender<PullRequest>,
+    pulls: PullLines,
 }
 
 impl Rig {
@@ -106,7 +114,7 @@ impl Rig {
         let path = self.home.path().join("notify.yaml");
         std::fs::write(&path, &self.file).expect("the file");
         let settings = Settings::load(&path).unwrap_or_else(|error| panic!("{error}"));
-        let (pulls, told) = mpsc::channel(8);
+        let (pulls, told) = PullLines::new(&settings.forges, 8);
         let shutdown = CancellationToken::new();
         let notifier = Notifier {
             settings,
@@ -149,9 +157,8 @@ impl Rig {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    pub async fn pull_request(&self, pull: PullRequest) {
-        let running = self.running.as_ref().expect("it runs");
-        running.pulls.send(pull).await.expect("it listens");
+    pub fn pull_request(&self, pull: &PullRequest) -> Offered {
+        self.running.as_ref().expect("it runs").pulls.offer(pull)
     }
 
     /// Waits until the targets have found where they begin.
