@@ -3,7 +3,7 @@
 //! Events are kept for ever: a variant or field that has been released is never renamed or removed, and what is added
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
-use crate::deploy::{DeploySpec, DeployStatus};
+use crate::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use crate::drift::{DriftField, ResizeEnd};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
@@ -311,6 +311,13 @@ pub enum Event {
         deploy: DeployId,
         /// The commit that undoes it; the head of that time where nothing had to change.
         commit: CommitId,
+    },
+    /// A deploy that was taken back could not be undone in git for long, and is not tried any more until somebody takes it back again.
+    DeployNotTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        trouble: TakeBackTrouble,
     },
     /// A deploy has ended by itself.
     DeployFinished {

@@ -134,6 +134,7 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::DeployCommitted { .. } => Subjects::of("deploy_committed"),
         Event::DeployCanceled { .. } => Subjects::of("deploy_canceled"),
         Event::DeployTakenBack { .. } => Subjects::of("deploy_taken_back"),
+        Event::DeployNotTakenBack { .. } => Subjects::of("deploy_not_taken_back"),
         Event::DeployFinished { .. } => Subjects::of("deploy_finished"),
         Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
         Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
@@ -219,6 +220,7 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
@@ -450,6 +452,10 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         Event::DeployTakenBack { deploy, commit } => format!(
             "deploy {deploy} is undone by commit {}",
             short(commit.as_str())
+        ),
+        Event::DeployNotTakenBack { deploy, trouble } => format!(
+            "deploy {deploy} could not be undone and still stands in git: {}",
+            reasons::take_back_trouble(trouble)
         ),
         Event::DeployFinished {
             deploy,

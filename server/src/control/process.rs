@@ -3,7 +3,7 @@
 use super::canaries::follow_canaries;
 use super::cell::RunningCell;
 use super::commits::Committing;
-use super::deploys::follow_deploys;
+use super::deploys::{Tries, follow_deploys};
 use super::frozen::frozen;
 use super::handle::ServeInfo;
 use super::notices::Notices;
@@ -205,7 +205,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
-            follow_deploys(control, deploy_repository, shutdown).await;
+            follow_deploys(control, deploy_repository, Tries::default(), shutdown).await;
             Ok(())
         });
     }

@@ -338,6 +338,7 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }

@@ -7,6 +7,7 @@
 //! follow is a [`RepositoryTrouble`], and the last good state holds. This room never decides what a missing file means.
 
 mod entries;
+mod history;
 mod poller;
 mod remote;
 mod removals;
@@ -16,6 +17,7 @@ mod whole;
 mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
+pub use history::with_trailer;
 pub use poller::Poller;
 pub use signing::{SigningKey, SigningKeyError};
 pub use write::{CommitError, Content, NewCommit, commit};

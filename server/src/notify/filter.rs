@@ -107,6 +107,7 @@ pub fn concerns(fleet: &Fleet, record: &Record) -> Concerns {
     if let Event::DeployCommitted { deploy, .. }
     | Event::DeployCanceled { deploy, .. }
     | Event::DeployTakenBack { deploy, .. }
+    | Event::DeployNotTakenBack { deploy, .. }
     | Event::DeployFinished { deploy, .. } = &record.event
     {
         let deploy = fleet.deploy(deploy);

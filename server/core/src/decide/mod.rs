@@ -21,7 +21,7 @@ use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet};
 use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
-use muster_schemas::deploy::{DeploySpec, DeployStatus};
+use muster_schemas::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Prediction};
@@ -118,6 +118,13 @@ pub enum Input {
         deploy: DeployId,
         /// The commit that undoes it.
         commit: CommitId,
+    },
+    /// A deploy that was taken back cannot be undone in git.
+    DeployNotTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        trouble: TakeBackTrouble,
     },
     /// A deploy cannot become a commit.
     DeployFailed {
@@ -454,6 +461,14 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 draft.say(
                     automation("deploy"),
                     Event::DeployTakenBack { deploy, commit },
+                );
+            }
+        }
+        Input::DeployNotTakenBack { deploy, trouble } => {
+            if draft.fleet.deploy(&deploy).is_some_and(Deploy::wants_back) {
+                draft.say(
+                    automation("deploy"),
+                    Event::DeployNotTakenBack { deploy, trouble },
                 );
             }
         }

@@ -113,6 +113,7 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::StopWithdrawn { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }

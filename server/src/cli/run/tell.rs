@@ -264,6 +264,7 @@ impl Listener for Tell {
             | Event::DeployCommitted { .. }
             | Event::DeployCanceled { .. }
             | Event::DeployTakenBack { .. }
+            | Event::DeployNotTakenBack { .. }
             | Event::DeployFinished { .. }
             | Event::TaskCreated { .. }
             | Event::AttemptPlaced { .. }
