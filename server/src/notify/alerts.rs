@@ -144,8 +144,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 impl AlertTeller {
     /// What it was last told to fire.
-    fn told(&self) -> Firing {
-        match self.file.read() {
+    async fn told(&self) -> Firing {
+        match self.file.read().await {
             Found::Place(firing) => firing,
             // What it may have been told to fire ends by itself.
             Found::Nothing | Found::Damaged(_) => Firing::default(),
@@ -155,7 +155,7 @@ impl AlertTeller {
     /// Tells the alerts of a fleet until the control plane ends.
     pub(super) async fn run(self, source: Arc<dyn Source>) {
         let counts = Counts::of(&self.target.name);
-        let mut told = self.told();
+        let mut told = self.told().await;
         let mut told_at: Option<Timestamp> = None;
         let mut pause = self.look_every;
         loop {
@@ -173,7 +173,7 @@ impl AlertTeller {
                     Ok(()) => {
                         counts.sent();
                         if has_news {
-                            self.file.write(&firing);
+                            self.file.write(&firing).await;
                         }
                         told = firing;
                         told_at = Some(now);
@@ -198,7 +198,7 @@ impl AlertTeller {
     /// control plane that leads says so of that, and of this one.
     pub(super) async fn run_frozen(self, cell: &str, alert: &Alert) {
         let counts = Counts::of(&self.target.name);
-        let told = self.told();
+        let told = self.told().await;
         let firing = Firing::of(std::slice::from_ref(alert), &told, Timestamp::now());
         let mut is_written = false;
         let mut after_failure = self.look_every;
@@ -208,7 +208,7 @@ impl AlertTeller {
                 Ok(()) => {
                     counts.sent();
                     if !is_written {
-                        self.file.write(&told.clone().with(&firing));
+                        self.file.write(&told.clone().with(&firing)).await;
                         is_written = true;
                     }
                     after_failure = self.look_every;

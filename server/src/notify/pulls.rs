@@ -169,7 +169,7 @@ impl PullCommenter {
         let (forge, file) = (&self.forge, &self.file);
         let counts = Counts::of(&forge.name);
         let text = self.plan(pull).await;
-        let mut comments = match file.read() {
+        let mut comments = match file.read().await {
             Found::Place(comments) => comments,
             // The comments stay where they are; new ones are written.
             Found::Nothing | Found::Damaged(_) => Comments::default(),
@@ -186,7 +186,7 @@ impl PullCommenter {
                 while comments.0.len() > COMMENTS {
                     comments.0.pop_first();
                 }
-                file.write(&comments);
+                file.write(&comments).await;
             }
             Err(Unwritten::Gone) => {
                 counts.failed();

@@ -404,3 +404,25 @@ async fn what_was_sent_and_what_not_is_counted() {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_is_not_kept_while_a_template_is_rendered() {
+    let server = receiver(200).await;
+    // So many steps that it takes a while, and few enough that it is let.
+    let template = "    template: \"{% for a in range(90000) %}{% endfor %}{{ event.text }}\"\n    contentType: text/plain\n";
+    let mut rig = Rig::new(&webhook(&server, &format!("{FROZEN}{template}")));
+    rig.start();
+    rig.wait_until_begun(&["audit"]).await;
+    let began = std::time::Instant::now();
+    rig.freeze("sale");
+    let said = wait_for(&server, 1).await;
+    // Most of this is the template's.
+    let took = began.elapsed();
+    assert_eq!(said[0].body, b"the cell was frozen by control: sale");
+    let longest = *rig.longest_look.lock().expect("the longest");
+    assert!(
+        longest < took / 4,
+        "the fleet was kept {longest:?} of {took:?}"
+    );
+    rig.end().await;
+}

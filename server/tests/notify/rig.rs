@@ -16,7 +16,7 @@ use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{CommitId, PlanId};
 use muster_schemas::plan::{HoldReason, Plan, Revision};
 use sha2::Sha256;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -30,12 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is never done with being planned, as where a registry hangs.
 pub const NEVER_PLANNED: &str = "refs/pull/404/head";
 
-/// The cell as the notify room sees it.
-pub struct Memory(pub Arc<MemoryCell>);
+/// The cell as the notify room sees it, with the longest that the fleet was looked at.
+pub struct Memory(pub Arc<MemoryCell>, Arc<Mutex<Duration>>);
 
 impl Source for Memory {
     fn read(&self, look: &mut dyn FnMut(&Fleet)) {
-        look(&self.0.fleet.read().expect("the fleet"));
+        let fleet = self.0.fleet.read().expect("the fleet");
+        let began = Instant::now();
+        look(&fleet);
+        let mut longest = self.1.lock().expect("the longest");
+        *longest = longest.max(began.elapsed());
     }
 
     fn records(&self) -> broadcast::Receiver<Arc<Record>> {
@@ -87,6 +91,7 @@ pub struct Rig {
     pub cell: Arc<MemoryCell>,
     pub home: TempDir,
     pub bounds: Bounds,
+    pub longest_look: Arc<Mutex<Duration>>,
     file: String,
     running: Option<Running>,
 }
@@ -105,6 +110,7 @@ impl Rig {
             cell,
             home: tempfile::tempdir().expect("a folder"),
             bounds: Bounds::default(),
+            longest_look: Arc::default(),
             file: file.to_owned(),
             running: None,
         }
@@ -118,7 +124,10 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let notifier = Notifier {
             settings,
-            source: Arc::new(Memory(Arc::clone(&self.cell))),
+            source: Arc::new(Memory(
+                Arc::clone(&self.cell),
+                Arc::clone(&self.longest_look),
+            )),
             home: self.home.path().to_owned(),
             branch: "main".to_owned(),
             pace: Pace {
