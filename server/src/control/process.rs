@@ -64,6 +64,7 @@ pub struct ServeConfig {
 pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let home = &config.home;
     // What people have to mend comes before anything is begun.
+    api::begin_metrics();
     let notified = match &config.notify {
         Some(path) => notify::Settings::load(path)?,
         None => notify::Settings::default(),
