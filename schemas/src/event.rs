@@ -329,6 +329,25 @@ pub enum Event {
         message: String,
     },
 
+    /// A token is taken from here on. The token itself, and its hash, are in no record.
+    TokenCreated {
+        /// Its name, which is what its bearer is called.
+        name: String,
+        /// When it was made.
+        made_at: Timestamp,
+        /// Whether it was found at a start, among the tokens that are kept, without a record of how it came there.
+        #[serde(default)]
+        found: bool,
+    },
+    /// A token is taken no more.
+    TokenRevoked {
+        /// Its name.
+        name: String,
+        /// Whether it was missed at a start, among the tokens that are kept, without a record of how it went.
+        #[serde(default)]
+        found: bool,
+    },
+
     /// A task of a job came to be, queued.
     TaskCreated {
         /// The task.

@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::notify::{self, Notifier, PULL_QUEUE, Pager, PullLines};
 use anyhow::Context as _;
 use jiff::Timestamp;
+use muster_core::decide::Input;
 use muster_core::view::journal_alert;
 use muster_schemas::ids::CellName;
 use std::net::SocketAddr;
@@ -63,8 +64,8 @@ pub struct ServeConfig {
 /// What kept it from starting, or made it end: an address that is taken, a journal that is damaged or cannot be written.
 pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let home = &config.home;
-    // What people have to mend comes before anything is begun.
     api::begin_metrics();
+    // What people have to mend comes before anything is begun.
     let notified = match &config.notify {
         Some(path) => notify::Settings::load(path)?,
         None => notify::Settings::default(),
@@ -191,6 +192,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     // The loop ends last, so that what the others still say is durable; when it fails, all end.
     let last = CancellationToken::new();
     let mut writer = tokio::spawn(run(started, last.clone()));
+    // Before anybody can make one.
+    note_tokens(&control, &state).await;
     let mut others = tokio::task::JoinSet::new();
     others.spawn(async move {
         poller.run().await;
@@ -256,6 +259,17 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
                 }
             }
         }
+    }
+}
+
+/// Has a record made of the tokens that came or went without one.
+async fn note_tokens(control: &ControlHandle, state: &api::state::ApiState) {
+    let Some(tokens) = state.tokens.made_at() else {
+        return;
+    };
+    // A loop that has ended is told by the one who waits for it.
+    if let Err(error) = control.take(Input::TokensFound { tokens }).await {
+        tracing::warn!(%error, "which tokens there are was not noted");
     }
 }
 

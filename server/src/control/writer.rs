@@ -340,6 +340,8 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::DeployTakenBack { .. }
         | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

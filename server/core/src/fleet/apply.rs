@@ -314,6 +314,12 @@ impl Fleet {
                     deploy.finished_at = Some(at);
                 }
             }
+            Event::TokenCreated { name, made_at, .. } => {
+                self.tokens.insert(name.clone(), *made_at);
+            }
+            Event::TokenRevoked { name, .. } => {
+                self.tokens.remove(name);
+            }
             Event::VersionBegan { job, version } => {
                 let Some(job) = self.jobs.get_mut(job) else {
                     return;

@@ -115,6 +115,8 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::DeployTakenBack { .. }
         | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

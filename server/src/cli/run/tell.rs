@@ -266,6 +266,8 @@ impl Listener for Tell {
             | Event::DeployTakenBack { .. }
             | Event::DeployNotTakenBack { .. }
             | Event::DeployFinished { .. }
+            | Event::TokenCreated { .. }
+            | Event::TokenRevoked { .. }
             | Event::TaskCreated { .. }
             | Event::AttemptPlaced { .. }
             | Event::AttemptRetired { .. }
