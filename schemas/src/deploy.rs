@@ -32,6 +32,27 @@ pub struct DeploySpec {
     pub reason: String,
 }
 
+/// Why the change of a deploy that was taken back still stands in git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum TakeBackTrouble {
+    /// The repository could not be read or written.
+    Repository {
+        /// What it said at last.
+        message: String,
+    },
+    /// The job's document cannot be put back, or nothing may be committed to the repository as it is.
+    Conflict {
+        /// What is in the way.
+        message: String,
+    },
+    /// What it has to go back to is not there.
+    Missing {
+        /// What is missing.
+        message: String,
+    },
+}
+
 /// How a deploy stands, in the words that pipelines match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(utoipa::ToSchema))]

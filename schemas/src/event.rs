@@ -3,7 +3,7 @@
 //! Events are kept for ever: a variant or field that has been released is never renamed or removed, and what is added
 //! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
 
-use crate::deploy::{DeploySpec, DeployStatus};
+use crate::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use crate::drift::{DriftField, ResizeEnd};
 use crate::ids::{AttemptId, CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use crate::plan::{FreezeScope, HoldReason, Plan, Prediction};
@@ -312,6 +312,13 @@ pub enum Event {
         /// The commit that undoes it; the head of that time where nothing had to change.
         commit: CommitId,
     },
+    /// A deploy that was taken back could not be undone in git for long, and is not tried any more until somebody takes it back again.
+    DeployNotTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        trouble: TakeBackTrouble,
+    },
     /// A deploy has ended by itself.
     DeployFinished {
         /// The deploy.
@@ -320,6 +327,25 @@ pub enum Event {
         status: DeployStatus,
         /// How, in a sentence.
         message: String,
+    },
+
+    /// A token is taken from here on. The token itself, and its hash, are in no record.
+    TokenCreated {
+        /// Its name, which is what its bearer is called.
+        name: String,
+        /// When it was made.
+        made_at: Timestamp,
+        /// Whether it was found at a start, among the tokens that are kept, without a record of how it came there.
+        #[serde(default)]
+        found: bool,
+    },
+    /// A token is taken no more.
+    TokenRevoked {
+        /// Its name.
+        name: String,
+        /// Whether it was missed at a start, among the tokens that are kept, without a record of how it went.
+        #[serde(default)]
+        found: bool,
     },
 
     /// A task of a job came to be, queued.

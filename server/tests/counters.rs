@@ -5,16 +5,17 @@
 
 mod git_repo;
 mod plane_host;
+mod ports;
 
 use git_repo::Repo;
 use muster_schemas::ids::AttemptId;
 use muster_schemas::state::{AttemptStatus, Ended, Outcome, Phase};
 use muster_schemas::wire::{Assignment, Launch};
 use plane_host::{Engine, Host, status};
+use ports::free_address;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,8 +44,8 @@ impl Plane {
         Self {
             home: home.to_owned(),
             repository: repository.to_owned(),
-            listen: free_address(),
-            agent_listen: free_address(),
+            listen: free_address().to_string(),
+            agent_listen: free_address().to_string(),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(30))
@@ -222,11 +223,6 @@ impl Drop for Plane {
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
-}
-
 // ---- The two sides.
 
 /// Counters that are not 0, by their names with labels.
@@ -258,6 +254,19 @@ fn counted(page: &str) -> Counts {
         }
     }
     counts
+}
+
+/// Each metric says what it is.
+fn assert_described(page: &str) {
+    let of = |word: &str| -> BTreeSet<String> {
+        let lines = page.lines().filter_map(|line| line.strip_prefix(word));
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        names.map(str::to_owned).collect()
+    };
+    let (typed, described) = (of("# TYPE "), of("# HELP "));
+    assert!(typed.contains("muster_journal_append_seconds"), "{typed:?}");
+    let missing: Vec<&String> = typed.difference(&described).collect();
+    assert!(missing.is_empty(), "without a description: {missing:?}");
 }
 
 /// The value of the one series of a metric without labels.
@@ -608,6 +617,7 @@ async fn the_counters_say_what_the_journal_holds_after_a_hundred_commits() {
         assert!(count(series) > 0, "no {series} in {counts:#?}");
     }
     let page = plane.metrics().await;
+    assert_described(&page);
     let timed: u64 = value_of(&page, "muster_sync_seconds_count")
         .parse()
         .expect("a whole number");

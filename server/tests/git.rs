@@ -801,3 +801,43 @@ async fn what_stands_beside_the_branches_is_read_and_changes_no_branch() {
         .expect("no panic");
     }
 }
+
+/// Each round the branch has moved, and the mirror has so many packs that it is made anew: whoever comes first takes it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_share_a_mirror_do_not_get_into_each_others_way() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"a");
+    repo.commit("one");
+    let url = serve_http(repo.path()).await;
+    let remote = Remote {
+        url,
+        ..repo.remote()
+    };
+    for round in 0..5 {
+        for number in 0..20 {
+            let name = format!("round-{round}/{number}.yaml");
+            repo.write(&name, name.as_bytes());
+        }
+        let commit = repo.commit("more");
+        let packs = remote.mirror.join("objects/pack");
+        if packs.is_dir() {
+            for number in 0..=500 {
+                std::fs::write(packs.join(format!("{number}.pack")), b"").unwrap();
+            }
+        }
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let remote = remote.clone();
+                tokio::task::spawn_blocking(move || {
+                    muster::git::read(&remote, &Followed::default())
+                        .map(|reading| (reading.revision.commit, reading.files.len()))
+                })
+            })
+            .collect();
+        for thread in threads {
+            let read = thread.await.expect("no panic");
+            let read = read.unwrap_or_else(|trouble| panic!("round {round}: {trouble}"));
+            assert_eq!(read, (CommitId(commit.clone()), 1 + 20 * (round + 1)));
+        }
+    }
+}

@@ -204,3 +204,89 @@ async fn the_command_prints_the_plan_of_the_api_byte_for_byte() {
     }
     plane.stop().await;
 }
+
+/// A registry that takes connections and never says a word.
+async fn silent_registry() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let asked = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = std::sync::Arc::clone(&asked);
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            kept.push(connection);
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_plans_are_worked_out_at_a_time_and_readers_look_up_few_images() {
+    let repo = Repo::new();
+    repo.write("web.yaml", service("web", 2, 1, "").as_bytes());
+    repo.commit("web");
+    let home = tempfile::tempdir().expect("a folder");
+    let plane = Plane::start(plane::config(
+        &home.path().join("control"),
+        &repo.path().display().to_string(),
+    ))
+    .await;
+    let (status, made) = plane.post("/api/v1/tokens", json!({"name": "bob"})).await;
+    assert!(status.is_success(), "{made}");
+    let token = made["token"].as_str().expect("a token").to_owned();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let url = format!("http://{}/api/v1/plan", plane.config.listen);
+    let (registry, asked) = silent_registry().await;
+    let files: Vec<_> = (0..30)
+        .map(|number| {
+            let digest = format!("registry.example.com/app@sha256:{number:064x}");
+            let text = service(&format!("job-{number}"), 0, number, "");
+            let text = text.replace(&digest, &format!("{registry}/app:{number}"));
+            json!({"path": format!("{number}.yaml"), "content": text})
+        })
+        .collect();
+    let ask = || {
+        let request = client
+            .post(&url)
+            .bearer_auth(&token)
+            .header("content-type", "application/json")
+            .body(json!({"files": files}).to_string());
+        tokio::spawn(async move {
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status();
+            let waits = answer.headers().contains_key("retry-after");
+            let text = answer.text().await.expect("a text");
+            let body: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            (status.as_u16(), waits, body)
+        })
+    };
+    // Each waits for the registry for longer than one more waits for them.
+    let four: Vec<_> = (0..4).map(|_| ask()).collect();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let (status, waits, refused) = ask().await.expect("no panic");
+    assert_eq!(
+        (status, waits, refused["code"].as_str()),
+        (429, true, Some("too-many-previews")),
+        "{refused}"
+    );
+    for one in four {
+        let (status, _, preview) = one.await.expect("no panic");
+        assert_eq!(status, 200, "{preview}");
+        let refused = preview["plan"]["refused"].as_array().expect("a list");
+        let left_out = refused.iter().filter(|problem| {
+            let message = problem["message"].as_str().unwrap_or_default();
+            message.contains("was not looked up")
+        });
+        assert_eq!(left_out.count(), 20, "{preview:#}");
+    }
+    // A client may connect more than once for an image; for all of them it would at least so often.
+    let asked = asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((1..4 * 30).contains(&asked), "{asked}");
+    plane.stop().await;
+}

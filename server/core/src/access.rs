@@ -44,7 +44,7 @@ pub fn needs(fleet: &Fleet, command: &Command) -> Needs {
             of_plan(fleet, plan)
         }
         Command::RemoveHost { .. } => Needs::Role(Role::Operator),
-        Command::TakeDown { .. } => Needs::Role(Role::Admin),
+        Command::TakeDown { .. } | Command::NoteToken { .. } => Needs::Role(Role::Admin),
     }
 }
 

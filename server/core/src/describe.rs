@@ -134,7 +134,10 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::DeployCommitted { .. } => Subjects::of("deploy_committed"),
         Event::DeployCanceled { .. } => Subjects::of("deploy_canceled"),
         Event::DeployTakenBack { .. } => Subjects::of("deploy_taken_back"),
+        Event::DeployNotTakenBack { .. } => Subjects::of("deploy_not_taken_back"),
         Event::DeployFinished { .. } => Subjects::of("deploy_finished"),
+        Event::TokenCreated { .. } => Subjects::of("token_created"),
+        Event::TokenRevoked { .. } => Subjects::of("token_revoked"),
         Event::TaskCreated { task, .. } => Subjects::of("task_created").task(task),
         Event::TaskQueued { task, .. } => Subjects::of("task_queued").task(task),
         Event::TaskBlocked { task, .. } => Subjects::of("task_blocked").task(task),
@@ -219,7 +222,10 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }
@@ -451,6 +457,10 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
             "deploy {deploy} is undone by commit {}",
             short(commit.as_str())
         ),
+        Event::DeployNotTakenBack { deploy, trouble } => format!(
+            "deploy {deploy} could not be undone and still stands in git: {}",
+            reasons::take_back_trouble(trouble)
+        ),
         Event::DeployFinished {
             deploy,
             status,
@@ -469,6 +479,23 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
         }
         Event::GraceEnded { job } => format!(
             "the grace of job {job} is over: its document was removed, and its tasks are stopped"
+        ),
+        Event::TokenCreated {
+            name, found: false, ..
+        } => format!("token {name} was made by {}", record.actor),
+        Event::TokenCreated {
+            name,
+            made_at,
+            found: true,
+        } => format!(
+            "token {name} is taken, and no record says who made it, on {}: an earlier version, or whoever changed the file of tokens",
+            clock(*made_at, record.at)
+        ),
+        Event::TokenRevoked { name, found: false } => {
+            format!("token {name} was revoked by {}", record.actor)
+        }
+        Event::TokenRevoked { name, found: true } => format!(
+            "token {name} is taken no more, and no record says who revoked it: the file of tokens was changed while no control plane ran"
         ),
         Event::TaskCreated { task, version, run } => match run {
             0 => format!("task {task} came to be, for version {version}"),

@@ -5,9 +5,9 @@ mod common;
 use common::{World, batch, service, with_image};
 use muster_core::decide::{Command, Input, Refusal};
 use muster_core::fleet::DEPLOYS_AT_ONCE;
-use muster_core::view::{DeployFilter, Page, deploy_view, deploys};
+use muster_core::view::{DeployFilter, Page, alerts, deploy_view, deploys};
 use muster_schemas::api::DeployView;
-use muster_schemas::deploy::{DeploySpec, DeployStatus};
+use muster_schemas::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use muster_schemas::ids::{CommitId, DeployId, JobId};
 use muster_schemas::spec::{Batch, JobSpec, Millis, PolicySpec};
 use std::collections::BTreeMap;
@@ -217,6 +217,63 @@ fn a_canceled_deploy_is_taken_back_once() {
     }
     assert_eq!(view(&world, "d").taken_back, Some("0".repeat(40)));
     assert!(!world.fleet.deploy(&id).unwrap().wants_back());
+}
+
+#[test]
+fn a_deploy_that_cannot_be_undone_is_said_to_stand_until_it_is_taken_back_again() {
+    let mut world = world();
+    let spec = image(&world, 2);
+    deploy(&mut world, "d", spec).unwrap();
+    let jobs = vec![with_image(service("web", 3), "registry.example.com/app:2")];
+    commit(&mut world, "d", jobs);
+    let id = DeployId::from("d");
+    let cancel = || Command::CancelDeploy {
+        deploy: id.clone(),
+        reason: "we changed our mind".to_owned(),
+    };
+    let gives_up = || Input::DeployNotTakenBack {
+        deploy: id.clone(),
+        trouble: TakeBackTrouble::Conflict {
+            message: "web.yaml is not UTF-8".to_owned(),
+        },
+    };
+    // Nobody has taken it back yet.
+    world.give(gives_up()).unwrap();
+    assert_eq!(world.fleet.deploy(&id).unwrap().not_taken_back, None);
+    let alerts = |world: &World| {
+        let alerts = alerts(&world.fleet, None, world.now).into_iter();
+        let ours = alerts.filter(|alert| alert.code == "deploy-not-taken-back");
+        ours.map(|alert| alert.message).collect::<Vec<_>>()
+    };
+    world.command(cancel()).unwrap();
+    assert!(alerts(&world).is_empty());
+    world.give(gives_up()).unwrap();
+    assert!(!world.fleet.deploy(&id).unwrap().wants_back());
+    let ended = view(&world, "d");
+    assert_eq!(ended.status, DeployStatus::Canceled);
+    assert_eq!(
+        ended.progress,
+        "taken back by ann: we changed our mind; it could not be undone and still stands in git: its document cannot be put back: \
+         web.yaml is not UTF-8"
+    );
+    assert_eq!(
+        alerts(&world),
+        [
+            "Deploy d was taken back and still stands in git: its document cannot be put back: web.yaml is not UTF-8; take it back again, \
+          or commit what the job should be."
+        ]
+    );
+
+    // Again, once the file is mended.
+    world.command(cancel()).unwrap();
+    assert!(world.fleet.deploy(&id).unwrap().wants_back());
+    assert!(alerts(&world).is_empty());
+    world.give(gives_up()).unwrap();
+    assert_eq!(alerts(&world).len(), 1);
+    // Somebody commits what it was: that it was given up does not matter any more.
+    let before = with_image(service("web", 3), "registry.example.com/app:1");
+    world.commit(vec![before], None);
+    assert!(alerts(&world).is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A field is changed in the text that people wrote, and nothing else is.
 
-use muster_core::specs::edit::{EditError, NewValue, set_fields, take_document};
+use muster_core::specs::edit::{EditError, NewValue, restore_field, set_fields, take_document};
 use muster_core::specs::{SpecFile, read};
 use muster_schemas::ids::JobId;
 use muster_schemas::spec::{JobSpec, Spec};
@@ -154,4 +154,54 @@ proptest! {
         prop_assert_eq!(edited.lines().count(), FILE.lines().count());
         prop_assert_eq!(job(&edited, "other"), job(FILE, "other"));
     }
+}
+
+/// What is set and then put back is as it was, in each form that a mapping can have.
+#[test]
+fn a_field_that_was_set_is_put_back_as_it_was() {
+    let head = "kind: Job\nname: web\nimage: \"app:1\" # the first\n";
+    for (rest, field) in [
+        ("", "image"),
+        ("", "env.NEW"),
+        ("env: {}\n", "env.NEW"),
+        ("env: {A: b}\n", "env.NEW"),
+        ("env: {A: b}\n", "env.A"),
+        ("env:\n  A: b # why\n  C: d\n", "env.NEW"),
+        ("env:\n  A: b # why\n  C: d\nother: 1\n", "env.C"),
+        ("batch:\n  size: 3\n# at the end\n", "batch.run"),
+        (
+            "batch: {size: 3}\n---\nkind: Job\nname: other\n",
+            "batch.run",
+        ),
+    ] {
+        let before = format!("{head}{rest}");
+        let job = JobId::from("web");
+        let set = set_fields(&before, &job, &[(path(field), text("v"))]).unwrap();
+        assert_ne!(set, before);
+        let back = restore_field(&before, &set, &job, &path(field)).unwrap();
+        assert_eq!(back, before, "{field} in\n{set}");
+    }
+}
+
+#[test]
+fn only_the_field_is_put_back_and_what_others_wrote_since_stays() {
+    let job = JobId::from("web");
+    let before = "kind: Job\nname: web\nimage: app:1\n";
+    let now = "kind: Job\nname: web\n# faster\nimage: app:2 # mine\nenv:\n  NEW: v\n  OURS: w\n";
+    let image = restore_field(before, now, &job, &path("image")).unwrap();
+    assert_eq!(image, now.replace("app:2", "app:1"));
+    let env = restore_field(before, now, &job, &path("env.NEW")).unwrap();
+    assert_eq!(env, now.replace("  NEW: v\n", ""));
+    // What is not there any more is not put back.
+    let gone = restore_field(now, before, &job, &path("env.NEW")).unwrap();
+    assert_eq!(gone, before);
+    let list = "kind: Job\nname: web\nimage: [a]\n";
+    assert_eq!(
+        restore_field(before, list, &job, &path("image")),
+        Err(EditError::NoPlace("image".to_owned()))
+    );
+    assert_eq!(
+        restore_field("name: x\n", now, &job, &path("image")),
+        Err(EditError::NoDocument(job))
+    );
 }

@@ -42,6 +42,11 @@ const QUEUE_BUCKETS: [(f64, &str); 8] = [
 /// The loop goes round at least every second; one that has not for so long hangs.
 const LOOP_SILENT_SECS: f64 = 5.0;
 
+/// Begins to count and to describe: what is said before is heard by nobody.
+pub fn begin_metrics() {
+    recorder();
+}
+
 /// The process's recorder; the first call installs it.
 pub(super) fn recorder() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -52,6 +57,12 @@ pub(super) fn recorder() -> PrometheusHandle {
                     Matcher::Full("muster_http_request_seconds".to_owned()),
                     &REQUEST_BUCKETS,
                 )
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(
+                        Matcher::Full("muster_journal_append_seconds".to_owned()),
+                        &REQUEST_BUCKETS,
+                    )
+                })
                 .and_then(|builder| {
                     builder.set_buckets_for_metric(
                         Matcher::Full("muster_sync_seconds".to_owned()),

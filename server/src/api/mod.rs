@@ -25,6 +25,7 @@ pub mod state;
 pub mod tokens;
 pub mod watch;
 
+pub use metrics::begin_metrics;
 pub use past::{PastFault, PastFleet};
 pub use server::{router, serve};
 pub use state::{

@@ -184,6 +184,9 @@ pub enum PreviewFault {
     /// There is no such revision.
     #[error("{0}")]
     NotFound(String),
+    /// Too many are being worked out.
+    #[error("more plans are asked for than are worked out at a time")]
+    TooMany,
     /// The repository cannot be read, or something else failed.
     #[error("{0}")]
     Failed(String),
@@ -196,6 +199,11 @@ impl From<PreviewFault> for Failure {
                 StatusCode::NOT_FOUND,
                 "not-found",
                 "name a commit, branch or tag of the repository that is followed",
+            ),
+            PreviewFault::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-previews",
+                "ask again in a few seconds",
             ),
             PreviewFault::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", ""),
         };

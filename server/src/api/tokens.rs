@@ -144,6 +144,19 @@ impl Tokens {
             .collect()
     }
 
+    /// When each token besides `admin` was made; none where the file cannot be read, so that nobody knows which there are.
+    pub fn made_at(&self) -> Option<BTreeMap<String, Timestamp>> {
+        match self.kept {
+            Kept::Unread(_) => None,
+            Kept::Nowhere | Kept::In(_) => Some(
+                self.list()
+                    .into_iter()
+                    .map(|(name, token)| (name, token.made_at))
+                    .collect(),
+            ),
+        }
+    }
+
     /// Makes a token, which is told this once. It is on the disk before it is told.
     ///
     /// # Errors

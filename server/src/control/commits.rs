@@ -1,18 +1,17 @@
 //! What people and pipelines change becomes a commit: git stays the only desired state.
 
 use super::handle::{ControlHandle, followed};
+use super::take_back::{TRAILER, TakeBack};
 use crate::api::state::CommandFault;
 use crate::git::{
     CommitError, Content, Followed, NewCommit, ReadAtError, Reading, Remote, SigningKey, commit,
     read, read_in_history,
 };
 use jiff::Timestamp;
-use muster_core::decide::deploy::asks_for;
 use muster_core::fleet::Deploy;
 use muster_core::signatures::{Verdict, judge, signer_by_fingerprint};
 use muster_core::specs::edit::{EditError, NewValue, set_fields, take_document};
 use muster_core::specs::{self, SpecFile};
-use muster_schemas::deploy::DeploySpec;
 use muster_schemas::ids::{CommitId, JobId};
 use muster_schemas::plan::Revision;
 use muster_schemas::spec::Spec;
@@ -41,6 +40,8 @@ pub(super) enum Change {
         /// The revision.
         revision: String,
     },
+    /// What a deploy changed, undone.
+    TakeBack(Box<TakeBack>),
     /// All files as a revision had them.
     All {
         /// The revision.
@@ -179,7 +180,7 @@ fn key_for<'k>(
     Ok(Some(key))
 }
 
-fn unavailable(message: String) -> CommandFault {
+pub(super) fn unavailable(message: String) -> CommandFault {
     CommandFault::Unavailable(message)
 }
 
@@ -188,6 +189,7 @@ fn content(remote: &Remote, head: Reading, change: &Change) -> Result<Content, C
         Change::All { revision } => Ok(Content::AllOf(
             revision_of(remote, revision)?.revision.commit,
         )),
+        Change::TakeBack(take_back) => take_back.content(remote, head),
         Change::Fields { job, path, fields } => {
             let edited = edit(&head, path, |text| set_fields(text, job, fields))?;
             checked(head, path, edited, job)
@@ -216,14 +218,14 @@ fn content(remote: &Remote, head: Reading, change: &Change) -> Result<Content, C
     }
 }
 
-fn revision_of(remote: &Remote, revision: &str) -> Result<Reading, CommandFault> {
+pub(super) fn revision_of(remote: &Remote, revision: &str) -> Result<Reading, CommandFault> {
     read_in_history(remote, revision).map_err(|error| match error {
         ReadAtError::NoRevision { .. } => CommandFault::NotFound(error.to_string()),
         ReadAtError::Trouble(trouble) => unavailable(trouble.to_string()),
     })
 }
 
-fn place_of(files: &[SpecFile], job: &JobId) -> Option<String> {
+pub(super) fn place_of(files: &[SpecFile], job: &JobId) -> Option<String> {
     files
         .iter()
         .find(|file| {
@@ -233,7 +235,7 @@ fn place_of(files: &[SpecFile], job: &JobId) -> Option<String> {
 }
 
 /// A file of the head, changed; an empty one where there is none yet.
-fn edit(
+pub(super) fn edit(
     head: &Reading,
     path: &str,
     change: impl FnOnce(&str) -> Result<String, EditError>,
@@ -249,7 +251,7 @@ fn edit(
 }
 
 /// A file that was changed by us holds: else it is not committed.
-fn checked(
+pub(super) fn checked(
     mut head: Reading,
     path: &str,
     text: String,
@@ -346,58 +348,30 @@ const MAX_SUBJECT: usize = 120;
 
 fn trailers(deploy: &Deploy) -> Vec<(&'static str, String)> {
     vec![
-        ("Muster-Deploy", deploy.id.to_string()),
+        (TRAILER, deploy.id.to_string()),
         ("Muster-Actor", deploy.by.clone()),
         ("Muster-Execution", deploy.spec.execution.clone()),
         ("Muster-Reason", deploy.spec.reason.clone()),
     ]
 }
 
-/// Undoes a deploy's commit: the document is as it was before it. Where the job does not ask for it any more, there is nothing to
-/// undo.
+/// Undoes what a deploy's commit changed, as far as it still stands. Where nothing of it does, there is nothing to undo.
 pub(super) async fn take_back(
     control: &ControlHandle,
     repository: &Committing,
     deploy: &Deploy,
-    commit: &CommitId,
 ) -> Result<Committed, CommandFault> {
-    let stands = {
-        let (remote, spec) = (repository.remote.clone(), deploy.spec.clone());
-        tokio::task::spawn_blocking(move || still_asked_for(&remote, &spec))
-            .await
-            .map_err(|error| unavailable(error.to_string()))??
-    };
-    if let Some(head) = stands {
-        return Ok(Committed {
-            commit: head,
-            changed: false,
-        });
-    }
-    let change = Change::Document {
-        job: deploy.spec.job.clone(),
-        revision: format!("{commit}~1"),
-    };
+    let change = control.read(|fleet| TakeBack::of(fleet, deploy));
     let subject = format!("Take back deploy {} of {}", deploy.id, deploy.spec.job);
     commit_change(
         control,
         repository,
         deploy.by.clone(),
-        change,
+        Change::TakeBack(Box::new(change)),
         subject,
         trailers(deploy),
     )
     .await
-}
-
-/// None where the head's document of the job still asks for what the deploy did; else the head.
-fn still_asked_for(remote: &Remote, spec: &DeploySpec) -> Result<Option<CommitId>, CommandFault> {
-    let head =
-        read(remote, &Followed::default()).map_err(|trouble| unavailable(trouble.to_string()))?;
-    let documents = specs::read(&head.files);
-    let asked_for = documents.specs.iter().any(|located| {
-        matches!(&located.spec, Spec::Job(job) if job.name == spec.job && asks_for(job, spec))
-    });
-    Ok((!asked_for).then_some(head.revision.commit))
 }
 
 /// Goes back to what an earlier revision held: all of it, or one job's document.

@@ -18,6 +18,7 @@ const STOPS: &str = "muster_stops_total";
 const ATTEMPTS: &str = "muster_attempts_ended_total";
 const TASKS: &str = "muster_tasks_finished_total";
 const SYNC_SECONDS: &str = "muster_sync_seconds";
+pub(super) const APPEND_SECONDS: &str = "muster_journal_append_seconds";
 
 /// All words of the label `result` of [`SYNCS`].
 const RESULTS: [&str; 9] = [
@@ -75,6 +76,10 @@ pub(super) fn begin() {
     describe_histogram!(
         SYNC_SECONDS,
         "Time from a read revision to its plan being applied or held, durably."
+    );
+    describe_histogram!(
+        APPEND_SECONDS,
+        "Time from a batch of events to the journal having it on the disk."
     );
     for taken in ["whole", "in_part"] {
         counter!(PLANS, "taken" => taken).increment(0);

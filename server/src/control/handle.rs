@@ -15,10 +15,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use thiserror::Error;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 
 /// So many inputs may wait for the loop; beyond that the senders wait.
 pub(super) const INPUTS: usize = 1024;
+
+/// So many plans are worked out at a time, of those that somebody only looks at: each has a copy of the fleet and a reading of the
+/// repository in memory, and takes a processor for as long as it is worked out.
+const PREVIEWS: usize = 4;
 
 /// So many records a watcher may lag behind before it has to read on from the journal.
 const WATCH_BUFFER: usize = 4096;
@@ -84,6 +88,8 @@ pub(super) struct Shared {
     pub(super) beat: Mutex<Instant>,
     /// What a check of the whole journal found wrong.
     pub(super) journal_trouble: Mutex<Option<String>>,
+    /// The plans that are worked out at a time.
+    pub(super) previews: Arc<Semaphore>,
     /// Why nothing is decided: the journal is not as it was written. There is no loop then.
     pub(super) frozen: Option<String>,
 }
@@ -137,6 +143,7 @@ impl ControlHandle {
             refresh: Arc::new(Notify::new()),
             beat: Mutex::new(Instant::now()),
             journal_trouble: Mutex::default(),
+            previews: Arc::new(Semaphore::new(PREVIEWS)),
             frozen,
         };
         (

@@ -18,6 +18,7 @@ mod past;
 mod preview;
 mod process;
 mod revisions;
+mod take_back;
 mod verification;
 mod writer;
 

@@ -4,8 +4,9 @@ use super::handle::{ControlHandle, followed};
 use super::revisions::prepare;
 use crate::api::state::PreviewFault;
 use crate::git::{ReadAtError, Reading, Remote, read, read_at, read_reference};
-use crate::images::Patience;
+use crate::images::{self, Patience};
 use jiff::Timestamp;
+use muster_core::access::rights;
 use muster_core::describe::plan_markdown;
 use muster_core::fleet::{Fleet, PlanEntry};
 use muster_core::guard;
@@ -14,24 +15,70 @@ use muster_core::predict::predict;
 use muster_core::signatures::{Signed, Verdict, judge};
 use muster_core::specs::{Reader, SpecFile};
 use muster_core::view::plan_view_of;
+use muster_schemas::access::Role;
 use muster_schemas::api::{PlanFile, PlanPreview, PlanRequest, PlanStatus};
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
 use muster_schemas::plan::Revision;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+
+/// A request waits so long for one of those before it to be done.
+const WAITS: Duration = Duration::from_secs(5);
+
+/// The images of one request that are looked up for somebody who may only read, of registries that the fleet does not use: enough for a
+/// proposal, and too few to try out a network's addresses with.
+const FOREIGN_IMAGES: usize = 10;
 
 /// What stands for the commit of files that are not committed yet.
 const WORKING_TREE: &str = "working-tree";
 
-/// Works out the plan that is asked for.
+/// Works out the plan that is asked for, where not too many are being worked out.
 pub(super) async fn preview(
     control: &ControlHandle,
     remote: &Remote,
     request: PlanRequest,
     by: String,
 ) -> Result<PlanPreview, PreviewFault> {
-    let reading = match request {
+    let previews = Arc::clone(&control.shared.previews);
+    let place = tokio::time::timeout(WAITS, previews.acquire_owned())
+        .await
+        .map_err(|_| PreviewFault::TooMany)?;
+    let (control, remote) = (control.clone(), remote.clone());
+    in_place(place, async move {
+        let reader = control.read(|fleet| rights(fleet, &by).role == Role::Viewer);
+        let reading = read_request(&control, &remote, request, by).await?;
+        let lookups = if reader { Lookups::Few } else { Lookups::All };
+        plan_reading(&control, &reading, lookups).await
+    })
+    .await
+}
+
+/// Keeps the place until the work has ended, also where whoever asked has gone: its threads go on.
+async fn in_place(
+    place: Result<OwnedSemaphorePermit, AcquireError>,
+    work: impl Future<Output = Result<PlanPreview, PreviewFault>> + Send + 'static,
+) -> Result<PlanPreview, PreviewFault> {
+    let failed = |error: String| PreviewFault::Failed(error);
+    let place = place.map_err(|error| failed(error.to_string()))?;
+    let working = tokio::spawn(async move {
+        let _place = place;
+        work.await
+    });
+    working
+        .await
+        .unwrap_or_else(|error| Err(failed(error.to_string())))
+}
+
+async fn read_request(
+    control: &ControlHandle,
+    remote: &Remote,
+    request: PlanRequest,
+    by: String,
+) -> Result<Reading, PreviewFault> {
+    Ok(match request {
         PlanRequest {
             files: Some(files), ..
         } => working_tree(files, by),
@@ -49,8 +96,7 @@ pub(super) async fn preview(
             })
             .await??
         }
-    };
-    plan_reading(control, &reading).await
+    })
 }
 
 /// Works out the plan for what a reference of the repository names, such as the head of a pull request.
@@ -59,19 +105,66 @@ pub(super) async fn preview_reference(
     remote: &Remote,
     reference: String,
 ) -> Result<PlanPreview, PreviewFault> {
-    let remote = remote.clone();
-    let followed = control.read(followed);
-    let read = in_thread(move || read_reference(&remote, &reference, &followed)).await?;
-    let reading = read.map_err(|trouble| unreadable(&trouble))?;
-    plan_reading(control, &reading).await
+    // A forge is answered later anyway: it waits for as long as it takes.
+    let place = Arc::clone(&control.shared.previews).acquire_owned().await;
+    let (control, remote) = (control.clone(), remote.clone());
+    in_place(place, async move {
+        let followed = control.read(followed);
+        let read = in_thread(move || read_reference(&remote, &reference, &followed)).await?;
+        let reading = read.map_err(|trouble| unreadable(&trouble))?;
+        plan_reading(&control, &reading, Lookups::All).await
+    })
+    .await
+}
+
+/// Which images are looked up for a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookups {
+    /// All of them.
+    All,
+    /// Those of registries that the fleet uses, and a few of others.
+    Few,
+}
+
+/// The images that are looked up, and why the others are not.
+fn few(
+    wanted: BTreeSet<String>,
+    used: &BTreeSet<String>,
+) -> (BTreeSet<String>, BTreeMap<String, String>) {
+    let mut foreign = 0;
+    let (known, left_out): (BTreeSet<String>, BTreeSet<String>) =
+        wanted.into_iter().partition(|image| {
+            let is_used = images::registry(image).is_some_and(|registry| used.contains(&registry));
+            foreign += usize::from(!is_used);
+            is_used || foreign <= FOREIGN_IMAGES
+        });
+    let why = |image: String| {
+        let sentence = format!(
+            "`{image}` was not looked up: of registries that no job uses, only {FOREIGN_IMAGES} images are for who may only read"
+        );
+        (image, sentence)
+    };
+    (known, left_out.into_iter().map(why).collect())
+}
+
+/// The registries that the fleet's jobs use.
+fn used_registries(fleet: &Fleet) -> BTreeSet<String> {
+    let jobs = fleet.jobs.values();
+    jobs.filter_map(|job| images::registry(&job.spec().image))
+        .collect()
 }
 
 async fn plan_reading(
     control: &ControlHandle,
     reading: &Reading,
+    lookups: Lookups,
 ) -> Result<PlanPreview, PreviewFault> {
-    let Some((input, _)) = prepare(control, reading, &mut Reader::default(), Patience::LONG).await
-    else {
+    let choose = |fleet: &Fleet, wanted| match lookups {
+        Lookups::All => (wanted, BTreeMap::new()),
+        Lookups::Few => few(wanted, &used_registries(fleet)),
+    };
+    let reader = &mut Reader::default();
+    let Some((input, _)) = prepare(control, reading, reader, Patience::LONG, choose).await else {
         return Err(PreviewFault::Failed(
             "the documents could not be checked; the control plane's log says more".to_owned(),
         ));
@@ -139,5 +232,31 @@ fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
         changes,
         would_be_held,
         markdown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_only_read_has_a_few_images_of_unused_registries_looked_up() {
+        let used = BTreeSet::from(["registry.example.com".to_owned(), "docker.io".to_owned()]);
+        let known = (0..50).map(|number| format!("registry.example.com/web:{number}"));
+        // A name without a registry is one of docker.io.
+        let known = known.chain(["debian:12".to_owned()]);
+        let foreign = (0..50).map(|port| format!("127.0.0.1:{}/x:1", 5000 + port));
+        let wanted: BTreeSet<String> = known.clone().chain(foreign).collect();
+        let (asked, left_out) = few(wanted, &used);
+        assert_eq!(asked.len(), 51 + FOREIGN_IMAGES);
+        assert!(known.into_iter().all(|image| asked.contains(&image)));
+        assert_eq!(left_out.len(), 40);
+        let (image, why) = left_out.first_key_value().unwrap();
+        assert_eq!(
+            *why,
+            format!(
+                "`{image}` was not looked up: of registries that no job uses, only 10 images are for who may only read"
+            )
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::canaries::follow_canaries;
 use super::cell::RunningCell;
 use super::commits::Committing;
-use super::deploys::follow_deploys;
+use super::deploys::{Tries, follow_deploys};
 use super::frozen::frozen;
 use super::handle::ServeInfo;
 use super::notices::Notices;
@@ -13,9 +13,11 @@ use crate::api;
 use crate::git::{Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
-use crate::notify::{self, Notifier, PULL_QUEUE};
+use crate::notify::{self, Notifier, PULL_QUEUE, Pager, PullLines};
 use anyhow::Context as _;
 use jiff::Timestamp;
+use muster_core::decide::Input;
+use muster_core::view::journal_alert;
 use muster_schemas::ids::CellName;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -62,6 +64,7 @@ pub struct ServeConfig {
 /// What kept it from starting, or made it end: an address that is taken, a journal that is damaged or cannot be written.
 pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let home = &config.home;
+    api::begin_metrics();
     // What people have to mend comes before anything is begun.
     let notified = match &config.notify {
         Some(path) => notify::Settings::load(path)?,
@@ -124,10 +127,11 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         Err(damage) if damage.is_damage() => {
             let control = frozen(&journal, &damage, info).await?;
             let hub = hub(&config, &control)?;
+            let pager = pager(&config, &control, notified, &shutdown);
             let (_, never_read) = watch::channel(None);
             let cell = cell(&config, control, hub.clone(), repository, never_read);
             let state = api_state(&config, cell, &token, &shutdown);
-            return show(api_listener, agent_listener, hub, state, shutdown).await;
+            return show(api_listener, agent_listener, hub, state, pager, shutdown).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -138,13 +142,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
     let deploy_repository = repository.clone();
-    let (pulls_out, pulls) = mpsc::channel(PULL_QUEUE);
-    let plans_pulls = notified.forges.iter().any(|forge| forge.pull_requests);
-    let hooks = api::hooks::Hooks::new(
-        notified.hooks.clone(),
-        config.branch.clone(),
-        plans_pulls.then_some(pulls_out),
-    );
+    let (pull_lines, pulls) = PullLines::new(&notified.forges, PULL_QUEUE);
+    let hooks = api::hooks::Hooks::new(notified.hooks.clone(), config.branch.clone(), pull_lines);
     let notifier = Notifier {
         settings: notified,
         source: Arc::new(Notices {
@@ -193,6 +192,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     // The loop ends last, so that what the others still say is durable; when it fails, all end.
     let last = CancellationToken::new();
     let mut writer = tokio::spawn(run(started, last.clone()));
+    // Before anybody can make one.
+    note_tokens(&control, &state).await;
     let mut others = tokio::task::JoinSet::new();
     others.spawn(async move {
         poller.run().await;
@@ -208,7 +209,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         others.spawn(async move {
-            follow_deploys(control, deploy_repository, shutdown).await;
+            follow_deploys(control, deploy_repository, Tries::default(), shutdown).await;
             Ok(())
         });
     }
@@ -261,6 +262,17 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
     }
 }
 
+/// Has a record made of the tokens that came or went without one.
+async fn note_tokens(control: &ControlHandle, state: &api::state::ApiState) {
+    let Some(tokens) = state.tokens.made_at() else {
+        return;
+    };
+    // A loop that has ended is told by the one who waits for it.
+    if let Err(error) = control.take(Input::TokensFound { tokens }).await {
+        tracing::warn!(%error, "which tokens there are was not noted");
+    }
+}
+
 /// The agents' side, with the cell's authority.
 fn hub(config: &ServeConfig, control: &ControlHandle) -> anyhow::Result<Hub> {
     let mut names = AuthoritySettings::default().names;
@@ -306,12 +318,35 @@ fn api_state(
     state
 }
 
-/// Answers reads, and tells agents why they get no orders, until `shutdown`.
+/// What tells others that the journal is damaged.
+fn pager(
+    config: &ServeConfig,
+    control: &ControlHandle,
+    settings: notify::Settings,
+    shutdown: &CancellationToken,
+) -> Pager {
+    let trouble = control.journal_trouble().unwrap_or_default();
+    Pager {
+        settings,
+        cell: config.cell.clone(),
+        alert: journal_alert(&trouble),
+        seq: control.read(|fleet| fleet.seq),
+        started_at: control.info().started_at,
+        home: config.home.clone(),
+        pace: notify::Pace::default(),
+        bounds: notify::Bounds::default(),
+        looks: notify::Looks::default(),
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// Answers reads, tells agents why they get no orders, and people that it is so, until `shutdown`.
 async fn show(
     api_listener: TcpListener,
     agent_listener: TcpListener,
     hub: Hub,
     state: api::state::ApiState,
+    pager: Pager,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let agents = hub.serve_on(agent_listener, shutdown.clone());
@@ -320,7 +355,11 @@ async fn show(
             .await
             .context("the API ended")
     };
-    tokio::try_join!(agents, api).map(drop)
+    let paged = async {
+        pager.run().await;
+        anyhow::Ok(())
+    };
+    tokio::try_join!(agents, api, paged).map(drop)
 }
 
 async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -7,11 +7,13 @@ use crate::images::{self, ImageError, Patience};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use muster_core::decide::Input;
+use muster_core::fleet::Fleet;
 use muster_core::plan::{PlanInput, images_to_resolve, plan};
 use muster_core::predict::predict;
 use muster_core::specs::Reader;
 use muster_schemas::event::RepositoryTrouble;
 use rand::RngExt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -115,9 +117,10 @@ pub async fn follow_repository(
             None => Patience::SHORT,
             Some(_) => Patience::LONG,
         };
+        let all = |_: &Fleet, wanted| (wanted, BTreeMap::new());
         let prepared = tokio::select! {
             () = shutdown.cancelled() => return,
-            prepared = prepare(&control, &reading, &mut reader, patience) => prepared,
+            prepared = prepare(&control, &reading, &mut reader, patience, all) => prepared,
             newer = readings.recv() => {
                 let Some(newer) = newer else { return };
                 next = Some(newer);
@@ -188,13 +191,14 @@ fn predicted(control: &ControlHandle, input: &PlanInput) {
     });
 }
 
-/// Checks the documents, of which `reader` knows those of the revision before, and resolves the images that are new. Says whether
-/// all of them could be.
+/// Checks the documents, of which `reader` knows those of the revision before, and resolves those of the new images that `choose` lets
+/// through; it says why it does not let the others. Says whether all of them could be.
 pub(super) async fn prepare(
     control: &ControlHandle,
     reading: &Reading,
     reader: &mut Reader,
     patience: Patience,
+    choose: impl FnOnce(&Fleet, BTreeSet<String>) -> (BTreeSet<String>, BTreeMap<String, String>),
 ) -> Option<(PlanInput, Taken)> {
     let (files, unread) = (reading.files.clone(), reading.diagnostics.clone());
     let mut reads = std::mem::take(reader);
@@ -214,11 +218,12 @@ pub(super) async fn prepare(
             return None;
         }
     };
-    let wanted = control.read(|fleet| images_to_resolve(fleet, &documents));
+    let (wanted, left_out) =
+        control.read(|fleet| choose(fleet, images_to_resolve(fleet, &documents)));
     let resolved = images::resolve_all(wanted, patience).await;
     let is_slow = |error: &ImageError| matches!(error, ImageError::TooSlow { .. });
     let errors = || resolved.values().filter_map(|result| result.as_ref().err());
-    let taken = if errors().next().is_none() {
+    let taken = if errors().next().is_none() && left_out.is_empty() {
         Taken::Whole
     } else if patience == Patience::SHORT && errors().any(is_slow) {
         Taken::Early
@@ -228,6 +233,7 @@ pub(super) async fn prepare(
     let images = resolved
         .into_iter()
         .map(|(image, result)| (image, result.map_err(|error| error.to_string())))
+        .chain(left_out.into_iter().map(|(image, why)| (image, Err(why))))
         .collect();
     Some((
         PlanInput {

@@ -246,7 +246,7 @@ async fn show(
     let shared = &handle.shared;
     let started = Instant::now();
     journal.append(records).await?;
-    metrics::histogram!("muster_journal_append_seconds").record(started.elapsed().as_secs_f64());
+    metrics::histogram!(super::count::APPEND_SECONDS).record(started.elapsed().as_secs_f64());
     let mut touched = BTreeSet::new();
     let mut finished = Vec::new();
     {
@@ -338,7 +338,10 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::DeployCommitted { .. }
         | Event::DeployCanceled { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

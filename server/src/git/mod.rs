@@ -7,6 +7,8 @@
 //! follow is a [`RepositoryTrouble`], and the last good state holds. This room never decides what a missing file means.
 
 mod entries;
+mod guard;
+mod history;
 mod poller;
 mod remote;
 mod removals;
@@ -16,12 +18,14 @@ mod whole;
 mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
+pub use history::with_trailer;
 pub use poller::Poller;
 pub use signing::{SigningKey, SigningKeyError};
 pub use write::{CommitError, Content, NewCommit, commit};
 
 use entries::Blobs;
 use git2::{Oid, Repository};
+use guard::Unchanged;
 use muster_core::signatures::Signed;
 use muster_core::specs::SpecFile;
 use muster_schemas::event::RepositoryTrouble;
@@ -181,8 +185,7 @@ pub fn read_reference(
     name: &str,
     followed: &Followed,
 ) -> Result<Reading, RepositoryTrouble> {
-    let (repository, commit) = remote::open_reference(remote, name)?;
-    Head { repository, commit }.reading(followed, &Blobs::default())
+    remote::open_reference(remote, name)?.reading(followed, &Blobs::default())
 }
 
 /// Why a revision that somebody named cannot be read.
@@ -211,12 +214,13 @@ impl From<RepositoryTrouble> for ReadAtError {
 pub(crate) struct Head {
     repository: Repository,
     commit: Oid,
+    /// Of a repository that is fetched into a mirror: it stays as it is until all has been read.
+    _unchanged: Option<Unchanged>,
 }
 
 /// Finds the head, and fetches it where the repository is on another machine.
 pub(crate) fn head(remote: &Remote) -> Result<Head, RepositoryTrouble> {
-    let (repository, commit) = remote::open(remote)?;
-    Ok(Head { repository, commit })
+    remote::open(remote)
 }
 
 impl Head {

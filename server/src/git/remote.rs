@@ -1,6 +1,7 @@
 //! From an address to a repository that has the branch's head: opened where it is, or fetched into a mirror.
 
-use super::Remote;
+use super::guard::Alone;
+use super::{Head, Remote};
 use git2::{
     AutotagOption, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions, Oid,
     RemoteCallbacks, RemoteRedirect, Repository, RepositoryOpenFlags,
@@ -31,19 +32,32 @@ const MIRROR_PACKS: usize = 500;
 const CREDENTIAL_ASKS: u32 = 3;
 
 /// The repository and the head of its branch.
-pub(super) fn open(remote: &Remote) -> Result<(Repository, Oid), RepositoryTrouble> {
+pub(super) fn open(remote: &Remote) -> Result<Head, RepositoryTrouble> {
     open_reference(remote, &reference(&remote.branch))
 }
 
 /// The repository and what any of its references names, such as `refs/pull/7/head`.
-pub(super) fn open_reference(
-    remote: &Remote,
-    name: &str,
-) -> Result<(Repository, Oid), RepositoryTrouble> {
+pub(super) fn open_reference(remote: &Remote, name: &str) -> Result<Head, RepositoryTrouble> {
     set_timeouts();
     match local_path(&remote.url) {
-        Some(path) => open_local(&path, name),
-        None => fetch(remote, name),
+        // Others write there, by git's own rules, and nothing of it is ever removed by us.
+        Some(path) => {
+            let (repository, commit) = open_local(&path, name)?;
+            Ok(Head {
+                repository,
+                commit,
+                _unchanged: None,
+            })
+        }
+        None => {
+            let alone = Alone::with(&remote.mirror);
+            let (repository, commit) = fetch(remote, name)?;
+            Ok(Head {
+                repository,
+                commit,
+                _unchanged: Some(alone.fetched()),
+            })
+        }
     }
 }
 

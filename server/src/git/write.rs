@@ -66,6 +66,7 @@ pub fn commit(
     let parent = repository.find_commit(found.commit).map_err(refused)?;
     let before = parent.tree().map_err(refused)?;
     let tree = match &new.content {
+        Content::Files(files) if files.is_empty() => before.id(),
         Content::Files(files) => {
             let mut update = TreeUpdateBuilder::new();
             for (path, bytes) in files {

@@ -145,6 +145,12 @@ pub async fn resolve_all(
         .await
 }
 
+/// The registry that an image would be asked for at; none where it is no reference.
+pub fn registry(image: &str) -> Option<String> {
+    let reference: Reference = image.parse().ok()?;
+    Some(reference.registry().to_owned())
+}
+
 /// Clients for the registries on this machine and for all others, with what is known to them of credentials.
 struct Registries {
     own: Client,

@@ -63,6 +63,17 @@ impl Firing {
         Self(firing.collect())
     }
 
+    /// These and those.
+    fn with(mut self, others: &Self) -> Self {
+        self.0.extend(
+            others
+                .0
+                .iter()
+                .map(|(key, alert)| (key.clone(), alert.clone())),
+        );
+        self
+    }
+
     /// Whether others fire than before.
     fn differs(&self, before: &Self) -> bool {
         !self.0.keys().eq(before.0.keys())
@@ -115,7 +126,6 @@ fn body(
 /// What tells one Alertmanager.
 pub(super) struct AlertTeller {
     pub target: AlertTarget,
-    pub source: Arc<dyn Source>,
     pub sender: Sender,
     pub console_url: Option<String>,
     /// What it was last told to fire, so that what ends while the control plane is away is told to be over.
@@ -129,21 +139,29 @@ pub(super) fn look_every() -> Duration {
     LOOK
 }
 
+/// The longest pause after an Alertmanager has not taken what it was told.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
 impl AlertTeller {
-    /// Tells alerts until the control plane ends.
-    pub(super) async fn run(self) {
-        let counts = Counts::of(&self.target.name);
-        let mut told = match self.file.read() {
+    /// What it was last told to fire.
+    async fn told(&self) -> Firing {
+        match self.file.read().await {
             Found::Place(firing) => firing,
             // What it may have been told to fire ends by itself.
             Found::Nothing | Found::Damaged(_) => Firing::default(),
-        };
+        }
+    }
+
+    /// Tells the alerts of a fleet until the control plane ends.
+    pub(super) async fn run(self, source: Arc<dyn Source>) {
+        let counts = Counts::of(&self.target.name);
+        let mut told = self.told().await;
         let mut told_at: Option<Timestamp> = None;
         let mut pause = self.look_every;
         loop {
             let now = Timestamp::now();
-            let trouble = self.source.journal_trouble();
-            let (cell, alerts) = look(self.source.as_ref(), |fleet| {
+            let trouble = source.journal_trouble();
+            let (cell, alerts) = look(source.as_ref(), |fleet| {
                 let alerts = alerts(fleet, trouble.as_deref(), now);
                 (fleet.cell.to_string(), alerts)
             });
@@ -155,7 +173,7 @@ impl AlertTeller {
                     Ok(()) => {
                         counts.sent();
                         if has_news {
-                            self.file.write(&firing);
+                            self.file.write(&firing).await;
                         }
                         told = firing;
                         told_at = Some(now);
@@ -165,10 +183,44 @@ impl AlertTeller {
                         counts.failed();
                         tracing::warn!(target = self.target.name, %error, "alerts were not taken; they are told again after a pause");
                         // What is told next time is how it is then: there is nothing to repeat.
-                        pause = (pause * 2).min(Duration::from_secs(120));
+                        pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                 }
             }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Tells one alert until the control plane ends. Nothing is said of what fired before: nobody knows whether it is over. The next
+    /// control plane that leads says so of that, and of this one.
+    pub(super) async fn run_frozen(self, cell: &str, alert: &Alert) {
+        let counts = Counts::of(&self.target.name);
+        let told = self.told().await;
+        let firing = Firing::of(std::slice::from_ref(alert), &told, Timestamp::now());
+        let mut is_written = false;
+        let mut after_failure = self.look_every;
+        loop {
+            let now = Timestamp::now();
+            let pause = match self.tell(cell, &firing, &Firing::default(), now).await {
+                Ok(()) => {
+                    counts.sent();
+                    if !is_written {
+                        self.file.write(&told.clone().with(&firing)).await;
+                        is_written = true;
+                    }
+                    after_failure = self.look_every;
+                    AGAIN.unsigned_abs()
+                }
+                Err(error) => {
+                    counts.failed();
+                    tracing::warn!(target = self.target.name, %error, "the alert was not taken; it is told again after a pause");
+                    after_failure = (after_failure * 2).min(LONGEST_PAUSE);
+                    after_failure
+                }
+            };
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) const MAX_TARGETS: usize = 50;
 
 /// What is worth a line in a chat where nothing else is said: what people decide, and what needs one.
-const SLACK_EVENTS: [&str; 13] = [
+const SLACK_EVENTS: [&str; 14] = [
     "plan_held",
     "plan_approved",
     "plan_refused",
@@ -25,6 +25,7 @@ const SLACK_EVENTS: [&str; 13] = [
     "grace_ended",
     "deploy_finished",
     "deploy_canceled",
+    "deploy_not_taken_back",
     "repository_troubled",
     "repository_recovered",
     "host_unreachable",

@@ -31,18 +31,30 @@ impl Filter {
         }
         let any_job = self.jobs.is_empty() && self.apps.is_empty();
         any_job
-            || jobs_of(fleet, record)
-                .iter()
-                .any(|concerned| self.wants_job(concerned))
+            || match concerns(fleet, record) {
+                Concerns::Jobs(jobs) => jobs.iter().any(|concerned| self.wants_job(concerned)),
+                // One too many is looked at and put aside; one that is missing is missed.
+                Concerns::Forgotten => true,
+            }
     }
 
-    /// Whether a job is one of those that are asked for.
+    /// Whether a job is one of those that are asked for, or may be.
     pub fn wants_job(&self, concerned: &Concerned) -> bool {
         let by_name = self.jobs.is_empty() || self.jobs.contains(concerned.job.as_str());
         let app = concerned.app.as_ref();
-        let by_app = self.apps.is_empty() || app.is_some_and(|app| self.apps.contains(app));
+        let by_app = self.apps.is_empty() || app.is_none_or(|app| self.apps.contains(app));
         by_name && by_app
     }
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Concerns {
+    /// These jobs; none where it is about no job.
+    Jobs(Vec<Concerned>),
+    /// It names a plan, a deploy or an attempt whose jobs the fleet does not know any more: a target that is behind, or a restart in
+    /// between, reads a record later than it was made.
+    Forgotten,
 }
 
 /// A job that a record is about.
@@ -78,33 +90,49 @@ impl Concerned {
     }
 }
 
-/// The jobs that a record is about: its own, that of its deploy, or those that its plan changes, as far as the fleet still
-/// knows them.
-pub fn jobs_of(fleet: &Fleet, record: &Record) -> Vec<Concerned> {
+/// What a record is about: its own job, that of its deploy, or those that its plan changes.
+pub fn concerns(fleet: &Fleet, record: &Record) -> Concerns {
     let changed_by = |plan: &Plan| {
         let changes = plan.changes.iter();
-        changes
-            .map(|change| Concerned::changed(fleet, change))
-            .collect()
+        Concerns::Jobs(
+            changes
+                .map(|change| Concerned::changed(fleet, change))
+                .collect(),
+        )
     };
+    let known = |job: JobId| Concerns::Jobs(vec![Concerned::known(fleet, job)]);
     if let Event::PlanMade { plan } = &record.event {
         return changed_by(plan);
     }
     if let Event::DeployCommitted { deploy, .. }
     | Event::DeployCanceled { deploy, .. }
     | Event::DeployTakenBack { deploy, .. }
+    | Event::DeployNotTakenBack { deploy, .. }
     | Event::DeployFinished { deploy, .. } = &record.event
     {
         let deploy = fleet.deploy(deploy);
-        let job = deploy.map(|deploy| Concerned::known(fleet, deploy.spec.job.clone()));
-        return job.into_iter().collect();
+        return deploy.map_or(Concerns::Forgotten, |deploy| known(deploy.spec.job.clone()));
     }
     let subjects = subjects_in(fleet, record);
     if let Some(job) = subjects.job {
-        return vec![Concerned::known(fleet, JobId::from(job))];
+        return known(JobId::from(job));
     }
-    let entry = subjects.plan.and_then(|plan| fleet.plan(&plan.into()));
-    entry.map_or(Vec::new(), |entry| changed_by(&entry.plan))
+    if let Some(plan) = subjects.plan {
+        let entry = fleet.plan(&plan.into());
+        return entry.map_or(Concerns::Forgotten, |entry| changed_by(&entry.plan));
+    }
+    match subjects.attempt {
+        Some(_) => Concerns::Forgotten,
+        None => Concerns::Jobs(Vec::new()),
+    }
+}
+
+/// The jobs that a record is about, as far as the fleet still knows them.
+pub fn jobs_of(fleet: &Fleet, record: &Record) -> Vec<Concerned> {
+    match concerns(fleet, record) {
+        Concerns::Jobs(jobs) => jobs,
+        Concerns::Forgotten => Vec::new(),
+    }
 }
 
 /// Says which kinds there are where `kind` is none.
@@ -132,6 +160,64 @@ pub fn check_kind(kind: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+    use muster_schemas::deploy::DeployStatus;
+    use muster_schemas::ids::{AttemptId, DeployId, HostId, PlanId};
+    use muster_schemas::state::Actor;
+
+    fn record(event: Event) -> Record {
+        Record {
+            seq: 7,
+            at: Timestamp::UNIX_EPOCH,
+            epoch: 1,
+            actor: Actor::Person("ann".to_owned()),
+            event,
+        }
+    }
+
+    fn only(jobs: &[&str], apps: &[&str]) -> Filter {
+        let all = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Filter {
+            kinds: BTreeSet::new(),
+            jobs: all(jobs),
+            apps: all(apps),
+        }
+    }
+
+    #[test]
+    fn what_the_fleet_has_forgotten_is_told_rather_than_dropped() {
+        let fleet = Fleet::default();
+        let forgotten = [
+            Event::PlanApplied {
+                plan: PlanId::from("aa11"),
+            },
+            Event::DeployFinished {
+                deploy: DeployId::from("d1"),
+                status: DeployStatus::Failed,
+                message: "it was not done in time".to_owned(),
+            },
+            Event::AttemptRetired {
+                attempt: AttemptId(uuid::Uuid::from_u128(1)),
+            },
+        ];
+        for event in forgotten {
+            let record = record(event);
+            assert!(only(&["web"], &[]).wants(&fleet, &record), "{record:?}");
+            assert!(only(&[], &["shop"]).wants(&fleet, &record), "{record:?}");
+        }
+        // The job is named, and whose it was cannot be told.
+        let gone = record(Event::JobForgotten {
+            job: JobId::from("web"),
+        });
+        assert!(only(&[], &["shop"]).wants(&fleet, &gone));
+        assert!(only(&["web"], &["shop"]).wants(&fleet, &gone));
+        assert!(!only(&["other"], &["shop"]).wants(&fleet, &gone));
+        // What is about no job at all is still not what such a target asks for.
+        let host = record(Event::HostConnected {
+            host: HostId(uuid::Uuid::from_u128(1)),
+        });
+        assert!(!only(&["web"], &[]).wants(&fleet, &host));
+    }
 
     #[test]
     fn kinds_are_those_of_the_journal() {

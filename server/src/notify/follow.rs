@@ -4,7 +4,7 @@
 //! It is told at least once: after a crash, the message that was under way is sent again under the same delivery id.
 
 use super::count::Counts;
-use super::message::{MessageContext, messages};
+use super::message::{MessageContext, requests, see};
 use super::place::{Found, PlaceFile};
 use super::send::Sender;
 use super::settings::EventTarget;
@@ -60,7 +60,7 @@ impl Follower {
         let kinds: Vec<String> = self.target.filter.kinds.iter().cloned().collect();
         // Subscribed before the first look: what comes after it wakes.
         let mut live = self.source.records();
-        let mut place = self.begin();
+        let mut place = self.begin().await;
         let mut written = place;
         loop {
             let newest = self.newest();
@@ -103,7 +103,7 @@ impl Follower {
                 }
             }
             if place.seq - written.seq >= UNWRITTEN {
-                self.write(place, &mut written);
+                self.write(place, &mut written).await;
             }
             if !read_all {
                 continue;
@@ -112,7 +112,7 @@ impl Follower {
             tokio::select! {
                 () = self.shutdown.cancelled() => {
                     if place != written {
-                        self.write(place, &mut written);
+                        self.write(place, &mut written).await;
                     }
                     return;
                 }
@@ -122,9 +122,9 @@ impl Follower {
     }
 
     /// Where the target was left. A new one is told what happens from now on.
-    fn begin(&self) -> Place {
+    async fn begin(&self) -> Place {
         let newest = self.newest();
-        let place = match self.file.read() {
+        let place = match self.file.read().await {
             Found::Place(place) if place.seq <= newest => return place,
             Found::Place(place) => {
                 tracing::warn!(
@@ -150,7 +150,7 @@ impl Follower {
             seq: place,
             under_way: None,
         };
-        self.file.write(&place);
+        self.file.write(&place).await;
         place
     }
 
@@ -158,8 +158,8 @@ impl Follower {
         look(self.source.as_ref(), |fleet| fleet.seq)
     }
 
-    fn write(&self, place: Place, written: &mut Place) {
-        self.file.write(&place);
+    async fn write(&self, place: Place, written: &mut Place) {
+        self.file.write(&place).await;
         *written = place;
     }
 
@@ -210,7 +210,7 @@ impl Follower {
                 under_way: None,
             };
             if sent {
-                self.write(*place, written);
+                self.write(*place, written).await;
             }
         }
         if too_old > 0 {
@@ -239,16 +239,19 @@ impl Follower {
         gives_up: Timestamp,
         counts: &Counts,
     ) -> Result<bool, Ended> {
-        let made = look(self.source.as_ref(), |fleet| {
+        // What is sent is made once the fleet is let go: a template may take a while.
+        let seen = look(self.source.as_ref(), |fleet| {
             self.target
                 .filter
                 .wants(fleet, record)
-                .then(|| messages(&self.target, fleet, record, &self.context))
+                .then(|| see(&self.target, fleet, record, &self.context))
         });
-        let requests = match made {
-            None => return Ok(false),
-            Some(Ok(requests)) => requests,
-            Some(Err(why)) => {
+        let Some(seen) = seen else {
+            return Ok(false);
+        };
+        let requests = match requests(&self.target, &seen, &self.context) {
+            Ok(requests) => requests,
+            Err(why) => {
                 counts.failed();
                 tracing::error!(
                     target = self.target.name,
@@ -279,7 +282,7 @@ impl Follower {
             }
             if several {
                 place.under_way = Some((record.seq, number + 1));
-                self.write(*place, written);
+                self.write(*place, written).await;
             }
         }
         Ok(true)

@@ -41,76 +41,27 @@ impl MessageContext {
     }
 }
 
-/// What a target is to be sent for a record that its filter wants, in order. It depends on nothing else, so that what was sent
-/// before a restart is not sent again.
-///
-/// # Errors
-/// Why nothing can be made of it, in a sentence.
-pub(super) fn messages(
+/// What is known of an event, as it was seen in the fleet: what is sent is made of it by [`requests`], when nobody waits for the fleet
+/// any more.
+pub(super) struct Seen {
+    cell: String,
+    view: EventView,
+    /// What a target of Spinnaker is sent; it names more of the fleet than the event does.
+    triggers: Vec<Value>,
+}
+
+/// Looks at a record that a target's filter wants. It depends on nothing else, so that what was sent before a restart is not sent
+/// again.
+pub(super) fn see(
     target: &EventTarget,
     fleet: &Fleet,
     record: &Record,
     context: &MessageContext,
-) -> Result<Vec<Request>, String> {
+) -> Seen {
     let view = event_view(fleet, record);
-    let cell = fleet.cell.as_str();
-    let link = context.link(&page_of(&view));
-    let told = |request: Request| {
-        request
-            .header("x-muster-event", &view.kind)
-            .header("x-muster-delivery", &format!("{cell}/{}", view.seq))
-    };
-    match &target.format {
-        Format::Webhook {
-            template: None,
-            secret,
-            token,
-        } => {
-            let request = Request::json(Method::POST, target.url.clone(), &bounded(&view));
-            Ok(vec![told(proven(request, secret.as_ref(), token.as_ref()))])
-        }
-        Format::Webhook {
-            template: Some(template),
-            secret,
-            token,
-        } => {
-            let body = template.render(&TemplateContext {
-                event: &view,
-                cell,
-                link: link.as_deref(),
-            })?;
-            if body.len() > MAX_BODY {
-                return Err(format!("its template makes more than {MAX_BODY} bytes"));
-            }
-            let request = Request::new(
-                Method::POST,
-                target.url.clone(),
-                template.content_type(),
-                body.into_bytes(),
-            );
-            Ok(vec![told(proven(request, secret.as_ref(), token.as_ref()))])
-        }
-        Format::Slack => {
-            let text = slack_text(cell, &view, link.as_deref());
-            let body = json!({ "text": text });
-            Ok(vec![Request::json(Method::POST, target.url.clone(), &body)])
-        }
+    let triggers = match &target.format {
+        Format::Webhook { .. } | Format::Slack => Vec::new(),
         Format::Spinnaker { secret, parameters } => {
-            let mut jobs: Vec<JobId> = jobs_of(fleet, record)
-                .into_iter()
-                .filter(|concerned| target.filter.wants_job(concerned))
-                .map(|concerned| concerned.job)
-                .collect();
-            if jobs.len() > MAX_TRIGGERS {
-                tracing::warn!(
-                    target = target.name,
-                    seq = view.seq,
-                    jobs = jobs.len(),
-                    MAX_TRIGGERS,
-                    "an event is about more jobs than pipelines are started for; the first are told"
-                );
-                jobs.truncate(MAX_TRIGGERS);
-            }
             let trigger = Trigger {
                 fleet,
                 record,
@@ -119,18 +70,125 @@ pub(super) fn messages(
                 secret: secret.as_ref(),
                 parameters,
             };
-            let bodies: Vec<Value> = if jobs.is_empty() {
-                vec![trigger.body(None)]
-            } else {
-                jobs.iter().map(|job| trigger.body(Some(job))).collect()
-            };
+            triggers(target, &trigger)
+        }
+    };
+    Seen {
+        cell: fleet.cell.to_string(),
+        view,
+        triggers,
+    }
+}
+
+fn triggers(target: &EventTarget, trigger: &Trigger<'_>) -> Vec<Value> {
+    let seq = trigger.view.seq;
+    let mut jobs: Vec<JobId> = jobs_of(trigger.fleet, trigger.record)
+        .into_iter()
+        .filter(|concerned| target.filter.wants_job(concerned))
+        .map(|concerned| concerned.job)
+        .collect();
+    if jobs.len() > MAX_TRIGGERS {
+        tracing::warn!(
+            target = target.name,
+            seq,
+            jobs = jobs.len(),
+            MAX_TRIGGERS,
+            "an event is about more jobs than pipelines are started for; the first are told"
+        );
+        jobs.truncate(MAX_TRIGGERS);
+    }
+    if jobs.is_empty() {
+        vec![trigger.body(None)]
+    } else {
+        jobs.iter().map(|job| trigger.body(Some(job))).collect()
+    }
+}
+
+/// What a target is to be sent for what was seen, in order.
+///
+/// # Errors
+/// Why nothing can be made of it, in a sentence.
+pub(super) fn requests(
+    target: &EventTarget,
+    seen: &Seen,
+    context: &MessageContext,
+) -> Result<Vec<Request>, String> {
+    let Seen {
+        cell,
+        view,
+        triggers,
+    } = seen;
+    let delivery = format!("{cell}/{}", view.seq);
+    match &target.format {
+        Format::Webhook { .. } | Format::Slack => {
+            let link = context.link(&page_of(view));
+            Ok(request_of(target, cell, view, link.as_deref(), &delivery)?
+                .into_iter()
+                .collect())
+        }
+        Format::Spinnaker { .. } => {
             let url: &Url = &target.url;
-            Ok(bodies
+            Ok(triggers
                 .iter()
-                .map(|body| told(Request::json(Method::POST, url.clone(), body)))
+                .map(|body| Request::json(Method::POST, url.clone(), body))
+                .map(|request| with_names(request, &view.kind, &delivery))
                 .collect())
         }
     }
+}
+
+/// What a target that is told things is sent of one; nothing where it is told of events to act on them.
+///
+/// # Errors
+/// Why nothing can be made of it, in a sentence.
+pub(super) fn request_of(
+    target: &EventTarget,
+    cell: &str,
+    view: &EventView,
+    link: Option<&str>,
+    delivery: &str,
+) -> Result<Option<Request>, String> {
+    match &target.format {
+        Format::Webhook {
+            template,
+            secret,
+            token,
+        } => {
+            let request = match template {
+                None => Request::json(Method::POST, target.url.clone(), &bounded(view)),
+                Some(template) => {
+                    let body = template.render(&TemplateContext {
+                        event: view,
+                        cell,
+                        link,
+                    })?;
+                    if body.len() > MAX_BODY {
+                        return Err(format!("its template makes more than {MAX_BODY} bytes"));
+                    }
+                    Request::new(
+                        Method::POST,
+                        target.url.clone(),
+                        template.content_type(),
+                        body.into_bytes(),
+                    )
+                }
+            };
+            let request = proven(request, secret.as_ref(), token.as_ref());
+            Ok(Some(with_names(request, &view.kind, delivery)))
+        }
+        Format::Slack => {
+            let body = json!({ "text": slack_text(cell, view, link) });
+            Ok(Some(Request::json(Method::POST, target.url.clone(), &body)))
+        }
+        Format::Spinnaker { .. } => Ok(None),
+    }
+}
+
+/// The request with what it is about in its head, for receivers that sort by that.
+fn with_names(request: Request, kind: &str, delivery: &str) -> Request {
+    request
+        .header("x-muster-event", kind)
+        .header("x-muster-delivery", delivery)
 }
 
 /// The request with its signature and token.

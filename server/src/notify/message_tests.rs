@@ -98,7 +98,8 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn bodies(target: &EventTarget, fleet: &Fleet, record: &Record) -> Vec<Value> {
-    let made = messages(target, fleet, record, &context()).expect("messages");
+    let seen = see(target, fleet, record, &context());
+    let made = requests(target, &seen, &context()).expect("messages");
     made.iter()
         .map(|request| serde_json::from_slice(&request.body).expect("JSON"))
         .collect()

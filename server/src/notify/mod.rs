@@ -6,7 +6,7 @@
 //!
 //! Who is told is the operator's matter and stands in a file outside the repository of specs, which holds secrets ([`settings`]).
 //!
-//! Read in this order: `file`, `fields`, `check`, `settings`, `filter`, `message`, `follow`, `alerts`, `forge`, `statuses`, `pulls`, `send`, `place`.
+//! Read in this order: `file`, `fields`, `check`, `settings`, `filter`, `message`, `follow`, `alerts`, `forge`, `statuses`, `pulls`, `page`, `send`, `place`.
 
 mod alerts;
 mod check;
@@ -17,6 +17,7 @@ mod filter;
 mod follow;
 mod forge;
 mod message;
+mod page;
 mod place;
 mod pulls;
 mod secret;
@@ -28,7 +29,8 @@ mod template;
 pub use filter::Filter;
 pub use forge::{Forge, ForgeKind};
 pub use message::SIGNATURE_HEADER;
-pub use pulls::{PullRequest, QUEUE as PULL_QUEUE};
+pub use page::Pager;
+pub use pulls::{Offered, PullLines, PullQueues, PullRequest, QUEUE as PULL_QUEUE};
 pub use secret::Secret;
 pub(crate) use secret::mac;
 pub use send::Pace;
@@ -51,7 +53,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +89,8 @@ pub struct Bounds {
     pub age: SignedDuration,
     /// A comment is tried for so long; the next push writes another.
     pub comment: SignedDuration,
+    /// A pull request is planned within this time: its head is fetched, and registries are asked for its images.
+    pub plan: Duration,
 }
 
 impl Default for Bounds {
@@ -95,6 +99,7 @@ impl Default for Bounds {
             behind: 10_000,
             age: SignedDuration::from_hours(24),
             comment: SignedDuration::from_mins(10),
+            plan: Duration::from_secs(180),
         }
     }
 }
@@ -134,7 +139,7 @@ pub struct Notifier {
     /// How often it is looked at what is no event.
     pub looks: Looks,
     /// Pull requests that forges tell of.
-    pub pulls: mpsc::Receiver<PullRequest>,
+    pub pulls: PullQueues,
     /// Ends it.
     pub shutdown: CancellationToken,
 }
@@ -169,7 +174,7 @@ impl Notifier {
             pace,
             bounds,
             looks,
-            pulls,
+            mut pulls,
             shutdown,
         } = self;
         if settings.tells_nobody() {
@@ -202,19 +207,25 @@ impl Notifier {
             let teller = AlertTeller {
                 file: PlaceFile::of(&folder, &target.name),
                 target,
-                source: Arc::clone(&source),
                 sender: sender.clone(),
                 console_url: settings.console_url.clone(),
                 look_every: looks.alerts,
                 shutdown: shutdown.clone(),
             };
-            targets.spawn(teller.run());
+            targets.spawn(teller.run(Arc::clone(&source)));
         }
-        let mut commented = Vec::new();
         for forge in settings.forges {
-            if forge.pull_requests {
-                let comments = PlaceFile::of(&folder, &format!("{}.comments", forge.name));
-                commented.push((forge.clone(), comments));
+            if let Some(told) = pulls.remove(&forge.name) {
+                let commenter = PullCommenter {
+                    file: PlaceFile::of(&folder, &format!("{}.comments", forge.name)),
+                    forge: forge.clone(),
+                    source: Arc::clone(&source),
+                    sender: sender.clone(),
+                    bounds,
+                    told,
+                    shutdown: shutdown.clone(),
+                };
+                targets.spawn(commenter.run());
             }
             let teller = StatusTeller {
                 file: PlaceFile::of(&folder, &forge.name),
@@ -228,15 +239,6 @@ impl Notifier {
             };
             targets.spawn(teller.run());
         }
-        let commenter = PullCommenter {
-            forges: commented,
-            source,
-            sender,
-            bounds,
-            told: pulls,
-            shutdown: shutdown.clone(),
-        };
-        targets.spawn(commenter.run());
         while let Some(ended) = targets.join_next().await {
             if let Err(panic) = ended {
                 // The fleet is not worse looked after because a chat is not told.

@@ -88,7 +88,7 @@ hooks:
             (
                 "chat",
                 "https://hooks.example.com/services/T0/B0/x".to_owned(),
-                13
+                14
             ),
         ]
     );

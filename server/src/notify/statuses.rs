@@ -129,11 +129,11 @@ impl StatusTeller {
     /// Tells how commits stand until the control plane ends.
     pub(super) async fn run(self) {
         let counts = Counts::of(&self.forge.name);
-        let mut told = match self.file.read() {
+        let mut told = match self.file.read().await {
             Found::Place(told) => told,
             Found::Nothing => {
                 let told = Told::before(&self.look(&Told::default()).statuses);
-                self.file.write(&told);
+                self.file.write(&told).await;
                 told
             }
             Found::Damaged(error) => {
@@ -161,7 +161,7 @@ impl StatusTeller {
                 };
                 if taken {
                     told.note(&status);
-                    self.file.write(&told);
+                    self.file.write(&told).await;
                 }
                 failed |= !taken;
             }

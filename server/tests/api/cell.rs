@@ -203,10 +203,15 @@ impl MemoryCell {
 
     /// The same in somebody's name.
     pub fn say_by(&self, actor: Actor, event: Event) {
+        self.say_at(Timestamp::now(), actor, event);
+    }
+
+    /// The same at another time.
+    pub fn say_at(&self, at: Timestamp, actor: Actor, event: Event) {
         let mut journal = self.journal.write().expect("the journal");
         let record = Record {
             seq: journal.len() as u64 + 1,
-            at: Timestamp::now(),
+            at,
             epoch: 1,
             actor,
             event,

@@ -7,7 +7,7 @@ use axum::http::{Request, StatusCode};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use muster::api::ApiState;
 use muster::api::hooks::{Hooks, MAX_BYTES};
-use muster::notify::{HookSecrets, PullRequest, Secret};
+use muster::notify::{Forge, ForgeKind, HookSecrets, PullLines, PullRequest, Secret};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,8 +33,18 @@ fn listening() -> (Arc<MemoryCell>, ApiState, mpsc::Receiver<PullRequest>) {
         gitlab_token: secret(),
         gitlab_signing: None,
     };
-    let (pulls_out, pulls) = mpsc::channel(1);
-    state.hooks = Arc::new(Hooks::new(secrets, "main".to_owned(), Some(pulls_out)));
+    let forge = Forge {
+        name: "github".to_owned(),
+        kind: ForgeKind::Github,
+        api: "http://127.0.0.1".parse().expect("an address"),
+        repository: "example/fleet".to_owned(),
+        token: Secret::new("a token"),
+        context: None,
+        pull_requests: true,
+    };
+    let (lines, mut queues) = PullLines::new(&[forge], 1);
+    let pulls = queues.remove("github").expect("its line");
+    state.hooks = Arc::new(Hooks::new(secrets, "main".to_owned(), lines));
     (cell, state, pulls)
 }
 
@@ -158,8 +168,22 @@ async fn what_does_not_concern_the_branch_reads_nothing() {
     assert!(foreign.contains("copy of the repository"), "{foreign}");
     // The queue has room for one.
     message(&state, pull(9, "example/fleet")).await;
-    let full = message(&state, pull(10, "example/fleet")).await;
-    assert!(full.contains("is not planned"), "{full}");
+    let full = || pull(10, "example/fleet");
+    let (status, headers, said) = text(send(&state, full()).await).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(said.contains("too many wait"), "{said}");
+    assert!(headers.contains_key("retry-after"));
+    // What was turned away is no repetition when the forge sends it again, and what was taken is.
+    assert_eq!(pulls.recv().await.expect("it is told").number, 9);
+    assert_eq!(
+        message(&state, full()).await,
+        "pull request 10 is being planned"
+    );
+    assert_eq!(pulls.recv().await.expect("it is told").number, 10);
+    assert_eq!(
+        message(&state, full()).await,
+        "this delivery has come before; nothing follows from it"
+    );
     assert_eq!(refreshes(&cell), 0);
 }
 

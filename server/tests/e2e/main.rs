@@ -18,6 +18,8 @@ mod orphans;
 mod past;
 mod plans;
 mod poll;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod process;
 mod push;
 mod repo;

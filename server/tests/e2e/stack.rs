@@ -3,13 +3,13 @@
 use super::api::Api;
 use super::engine::{Container, Engine};
 use super::poll::{eventually, secs, so};
+use super::ports::free_address;
 use super::process::Process;
 use super::repo::Repo;
 use super::specs::Service;
 use muster_schemas::api::{EnrolmentToken, JobStatus, TaskView};
 use muster_schemas::state::TaskState;
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ impl Stack {
             .tempdir()
             .unwrap();
         let cell = format!("e2e-{:08x}", rand::random::<u32>());
-        let (listen, agent_listen) = (free_address(), free_address());
+        let (listen, agent_listen) = (free_address().to_string(), free_address().to_string());
         let env = home.path().join("env");
         let repo = Repo::new(home.path(), &env);
         let serve_home = home.path().join("serve");
@@ -254,16 +254,6 @@ pub fn line(task: &TaskView) -> String {
         task.container,
         task.reason
     )
-}
-
-/// An address that is free, below the ports that the system gives to outgoing connections: it has to stay free while its
-/// process is dead.
-fn free_address() -> String {
-    (0..200)
-        .map(|_| 20_000 + rand::random::<u16>() % 10_000)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .map(|port| format!("127.0.0.1:{port}"))
-        .expect("a free port")
 }
 
 impl Drop for Stack {

@@ -245,12 +245,20 @@ async fn who_asks_for_little_is_not_behind_because_much_happens() {
 async fn what_is_too_old_is_passed_over() {
     let server = receiver(200).await;
     let mut rig = Rig::new(&webhook(&server, FROZEN));
-    rig.bounds.age = jiff::SignedDuration::from_millis(300);
     rig.start();
     rig.wait_until_begun(&["audit"]).await;
     rig.end().await;
-    rig.freeze("old");
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    // By the clock of the record: were the bound short, a slow machine would make the new one too old as well.
+    let too_old = rig.bounds.age + jiff::SignedDuration::from_secs(60);
+    rig.cell.say_at(
+        jiff::Timestamp::now() - too_old,
+        muster_schemas::state::Actor::Person("ann".to_owned()),
+        muster_schemas::event::Event::Frozen {
+            scope: muster_schemas::plan::FreezeScope::Cell,
+            reason: "old".to_owned(),
+            until: None,
+        },
+    );
     rig.start();
     rig.freeze("new");
     assert_eq!(told(&wait_for(&server, 1).await), ["new"]);
@@ -395,4 +403,26 @@ async fn what_was_sent_and_what_not_is_counted() {
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_is_not_kept_while_a_template_is_rendered() {
+    let server = receiver(200).await;
+    // So many steps that it takes a while, and few enough that it is let.
+    let template = "    template: \"{% for a in range(90000) %}{% endfor %}{{ event.text }}\"\n    contentType: text/plain\n";
+    let mut rig = Rig::new(&webhook(&server, &format!("{FROZEN}{template}")));
+    rig.start();
+    rig.wait_until_begun(&["audit"]).await;
+    let began = std::time::Instant::now();
+    rig.freeze("sale");
+    let said = wait_for(&server, 1).await;
+    // Most of this is the template's.
+    let took = began.elapsed();
+    assert_eq!(said[0].body, b"the cell was frozen by control: sale");
+    let longest = *rig.longest_look.lock().expect("the longest");
+    assert!(
+        longest < took / 4,
+        "the fleet was kept {longest:?} of {took:?}"
+    );
+    rig.end().await;
 }

@@ -1,7 +1,7 @@
 //! Commit statuses and comments, at stand-ins of the three forges that know their token and nobody else's.
 
 use crate::rig::{Rig, commit, eventually, json, requests, wait_for};
-use muster::notify::{ForgeKind, PullRequest};
+use muster::notify::{ForgeKind, Offered, PullRequest};
 use muster_schemas::event::{Event, RepositoryTrouble};
 use muster_schemas::ids::{CommitId, PlanId};
 use serde_json::{Value, json as value};
@@ -252,17 +252,18 @@ async fn a_pull_request_has_one_comment_which_is_written_anew() {
         let pull = || PullRequest {
             kind,
             repository: "example/fleet".to_owned(),
+            project: None,
             number: 7,
         };
         let mut rig = Rig::new(&file);
         rig.start();
         // Another repository of the same forge is not ours to comment on.
-        rig.pull_request(PullRequest {
+        let other = PullRequest {
             repository: "example/other".to_owned(),
             ..pull()
-        })
-        .await;
-        rig.pull_request(pull()).await;
+        };
+        assert_eq!(rig.pull_request(&other), Offered::NotOurs);
+        assert_eq!(rig.pull_request(&pull()), Offered::Taken);
         eventually("there is a comment", async || comments().await.len() == 1).await;
         let reference = match kind {
             ForgeKind::Github | ForgeKind::Gitea => "refs/pull/7/head",
@@ -276,7 +277,7 @@ async fn a_pull_request_has_one_comment_which_is_written_anew() {
 
         rig.hold(8);
         rig.start();
-        rig.pull_request(pull()).await;
+        assert_eq!(rig.pull_request(&pull()), Offered::Taken);
         eventually("it is written anew", async || comments().await.len() == 2).await;
         assert_eq!(comments().await[1], (edit.to_owned(), text(2)));
 
@@ -287,9 +288,77 @@ async fn a_pull_request_has_one_comment_which_is_written_anew() {
             .with_priority(1)
             .mount(&server)
             .await;
-        rig.pull_request(pull()).await;
+        assert_eq!(rig.pull_request(&pull()), Offered::Taken);
         eventually("there is a new one", async || comments().await.len() == 4).await;
         assert_eq!(comments().await[3], ("POST".to_owned(), text(2)));
         rig.end().await;
     }
+}
+
+/// A pull request's comment at GitHub or Gitea.
+async fn takes_comments(server: &MockServer, after: std::time::Duration) {
+    let taken = ResponseTemplate::new(201).set_body_json(value!({"id": 41}));
+    Mock::given(method("POST"))
+        .and(path_regex(
+            "^(/api/v1)?/repos/example/fleet/issues/[0-9]+/comments$",
+        ))
+        .respond_with(taken.set_delay(after))
+        .mount(server)
+        .await;
+}
+
+async fn comments(server: &MockServer) -> Vec<String> {
+    let requests = requests(server).await;
+    requests
+        .iter()
+        .filter(|request| request.url.path().ends_with("/comments"))
+        .map(|request| json(request)["body"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+fn pull(kind: ForgeKind, number: u64) -> PullRequest {
+    PullRequest {
+        kind,
+        repository: "example/fleet".to_owned(),
+        project: None,
+        number,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forge_that_hangs_and_a_plan_that_does_hold_up_no_other() {
+    let (hangs, file) = forge(ForgeKind::Github).await;
+    let (answers, other) = forge(ForgeKind::Gitea).await;
+    // Longer than anybody waits here, and shorter than a request may take.
+    takes_comments(&hangs, std::time::Duration::from_secs(14)).await;
+    takes_comments(&answers, std::time::Duration::ZERO).await;
+    let other = other.split_once("forges:\n").expect("forges").1;
+    let other = other.replace("name: forge", "name: other");
+    let file = format!(
+        "{file}    pullRequests: true\n{other}    pullRequests: true\nhooks:\n  github:\n    secret: a key\n  gitea:\n    secret: a key\n"
+    );
+    let mut rig = Rig::new(&file);
+    rig.bounds.plan = std::time::Duration::from_millis(200);
+    rig.start();
+    let began = std::time::Instant::now();
+    rig.pull_request(&pull(ForgeKind::Github, 7));
+    eventually("the first forge hangs", async || {
+        comments(&hangs).await.len() == 1
+    })
+    .await;
+    // Its plan is never done, which keeps the one after it from nothing.
+    rig.pull_request(&pull(ForgeKind::Gitea, 404));
+    rig.pull_request(&pull(ForgeKind::Gitea, 405));
+    eventually("the other forge has both", async || {
+        comments(&answers).await.len() == 2
+    })
+    .await;
+    let told = comments(&answers).await;
+    assert!(told[0].starts_with("Muster could not plan"), "{told:?}");
+    assert!(
+        told[1].starts_with("## The plan of refs/pull/405/head"),
+        "{told:?}"
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    rig.end().await;
 }

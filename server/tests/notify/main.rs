@@ -4,8 +4,12 @@
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod cell;
 
+#[path = "../plane/mod.rs"]
+mod plane;
+
 mod alerts;
 mod events;
 mod forges;
+mod frozen;
 mod rig;
 mod serve;

@@ -5,7 +5,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use muster::notify::{Bounds, Looks, Notifier, Pace, PullRequest, Settings, Source};
+use muster::notify::{
+    Bounds, Looks, Notifier, Offered, Pace, PullLines, PullRequest, Settings, Source,
+};
 use muster_core::describe::subjects;
 use muster_core::fleet::Fleet;
 use muster_core::view::plan_view;
@@ -14,10 +16,10 @@ use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{CommitId, PlanId};
 use muster_schemas::plan::{HoldReason, Plan, Revision};
 use sha2::Sha256;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wiremock::{MockServer, Request};
@@ -25,12 +27,19 @@ use wiremock::{MockServer, Request};
 /// So long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The cell as the notify room sees it.
-pub struct Memory(pub Arc<MemoryCell>);
+/// What is never done with being planned, as where a registry hangs.
+pub const NEVER_PLANNED: &str = "refs/pull/404/head";
+
+/// The cell as the notify room sees it, with the longest that the fleet was looked at.
+pub struct Memory(pub Arc<MemoryCell>, Arc<Mutex<Duration>>);
 
 impl Source for Memory {
     fn read(&self, look: &mut dyn FnMut(&Fleet)) {
-        look(&self.0.fleet.read().expect("the fleet"));
+        let fleet = self.0.fleet.read().expect("the fleet");
+        let began = Instant::now();
+        look(&fleet);
+        let mut longest = self.1.lock().expect("the longest");
+        *longest = longest.max(began.elapsed());
     }
 
     fn records(&self) -> broadcast::Receiver<Arc<Record>> {
@@ -64,6 +73,9 @@ impl Source for Memory {
         let plan = plan_view(&fleet, fleet.plans.back().expect("a plan"));
         let made = fleet.plans.len();
         async move {
+            if reference == NEVER_PLANNED {
+                std::future::pending::<()>().await;
+            }
             Ok(PlanPreview {
                 plan,
                 changes: true,
@@ -79,6 +91,7 @@ pub struct Rig {
     pub cell: Arc<MemoryCell>,
     pub home: TempDir,
     pub bounds: Bounds,
+    pub longest_look: Arc<Mutex<Duration>>,
     file: String,
     running: Option<Running>,
 }
@@ -86,7 +99,7 @@ pub struct Rig {
 struct Running {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
-    pulls: mpsc::Sender<PullRequest>,
+    pulls: PullLines,
 }
 
 impl Rig {
@@ -97,6 +110,7 @@ impl Rig {
             cell,
             home: tempfile::tempdir().expect("a folder"),
             bounds: Bounds::default(),
+            longest_look: Arc::default(),
             file: file.to_owned(),
             running: None,
         }
@@ -106,11 +120,14 @@ impl Rig {
         let path = self.home.path().join("notify.yaml");
         std::fs::write(&path, &self.file).expect("the file");
         let settings = Settings::load(&path).unwrap_or_else(|error| panic!("{error}"));
-        let (pulls, told) = mpsc::channel(8);
+        let (pulls, told) = PullLines::new(&settings.forges, 8);
         let shutdown = CancellationToken::new();
         let notifier = Notifier {
             settings,
-            source: Arc::new(Memory(Arc::clone(&self.cell))),
+            source: Arc::new(Memory(
+                Arc::clone(&self.cell),
+                Arc::clone(&self.longest_look),
+            )),
             home: self.home.path().to_owned(),
             branch: "main".to_owned(),
             pace: Pace {
@@ -149,9 +166,8 @@ impl Rig {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    pub async fn pull_request(&self, pull: PullRequest) {
-        let running = self.running.as_ref().expect("it runs");
-        running.pulls.send(pull).await.expect("it listens");
+    pub fn pull_request(&self, pull: &PullRequest) -> Offered {
+        self.running.as_ref().expect("it runs").pulls.offer(pull)
     }
 
     /// Waits until the targets have found where they begin.

@@ -1,11 +1,11 @@
 //! The whole way, by the real binary: a signed push wakes the reading, the forge is told how the commit stands, and a pull
 //! request gets its plan. The repository is read by itself once an hour only, so what is read within a test was woken.
 
+use crate::plane::free_address;
 use crate::rig::{eventually, json, requests};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json as value};
 use sha2::Sha256;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,7 +42,7 @@ impl Serve {
             &["init", "-q", "--bare", "-b", "main", "repo.git"],
         );
         git(home.path(), &["clone", "-q", "repo.git", "clone"]);
-        let (listen, agents) = (free_address(), free_address());
+        let (listen, agents) = (free_address().to_string(), free_address().to_string());
         let log = std::fs::File::create(in_home("serve.log")).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_muster"))
             .args([
@@ -156,11 +156,6 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {arguments:?}: {error}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
 }
 
 async fn github() -> MockServer {

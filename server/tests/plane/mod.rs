@@ -2,10 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../ports/mod.rs"]
+mod ports;
+
 use muster::control::{ServeConfig, serve};
+pub use ports::free_address;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -37,12 +40,6 @@ pub fn config(home: &Path, repository: &str) -> ServeConfig {
         cell: "test".to_owned(),
         poll: Duration::from_millis(200),
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
 }
 
 impl Plane {

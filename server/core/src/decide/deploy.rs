@@ -1,7 +1,7 @@
 //! How deploys stand: each is under way until the job runs what was asked for, or until it cannot any more.
 
 use super::{Draft, Refusal, automation};
-use crate::describe::reasons::{counted, waits_for};
+use crate::describe::reasons::{counted, take_back_trouble, waits_for};
 use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet, Job, PlanEntry};
 use crate::view::{JobTally, rollout_trouble};
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +10,7 @@ use muster_schemas::event::Event;
 use muster_schemas::ids::DeployId;
 use muster_schemas::spec::{JobKind, JobSpec};
 use muster_schemas::state::Actor;
+use std::fmt::Write as _;
 
 /// A commit that was made here is read within this time, as long as the repository can be reached: the reading of it is woken.
 const READ_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -89,9 +90,10 @@ pub(super) fn cancel(
         .ok_or_else(|| Refusal::UnknownDeploy(deploy.clone()))?;
     let takes_back = match known.status {
         DeployStatus::Running => true,
-        // A failed one still stands in git.
-        DeployStatus::Failed => !known.take_back,
-        DeployStatus::Succeeded | DeployStatus::Canceled => false,
+        // A failed one still stands in git, and so does one that could not be undone.
+        DeployStatus::Failed => !known.take_back || known.not_taken_back.is_some(),
+        DeployStatus::Canceled => known.not_taken_back.is_some(),
+        DeployStatus::Succeeded => false,
     };
     if takes_back {
         draft.say(actor, Event::DeployCanceled { deploy, reason });
@@ -142,7 +144,16 @@ pub enum Standing {
 pub fn standing(fleet: &Fleet, deploy: &Deploy, now: Timestamp) -> Standing {
     use Standing::{Ended, UnderWay};
     if deploy.status != DeployStatus::Running {
-        return Ended(deploy.status, deploy.message.clone());
+        let mut message = deploy.message.clone();
+        if let Some(trouble) = &deploy.not_taken_back {
+            let why = take_back_trouble(trouble);
+            write!(
+                message,
+                "; it could not be undone and still stands in git: {why}"
+            )
+            .ok();
+        }
+        return Ended(deploy.status, message);
     }
     let Some((commit, committed_at)) = &deploy.commit else {
         return UnderWay("its commit is being made".to_owned());

@@ -21,13 +21,14 @@ use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet};
 use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
-use muster_schemas::deploy::{DeploySpec, DeployStatus};
+use muster_schemas::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use muster_schemas::event::{Event, Record, RepositoryTrouble};
 use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{FreezeScope, Prediction};
 use muster_schemas::rollout::{Measured, RolloutWord};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
 use muster_schemas::wire::Report;
+use std::collections::BTreeMap;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -86,6 +87,32 @@ pub(crate) fn automation(room: &str) -> Actor {
     Actor::Automation(room.to_owned())
 }
 
+/// Notes in what the tokens that are there differ from those of which there is a record. One that was made anew under its name differs by
+/// when it was made.
+fn tokens_found(draft: &mut Draft<'_>, tokens: BTreeMap<String, Timestamp>) {
+    let known = draft.fleet.tokens.clone();
+    for name in known.keys().filter(|name| !tokens.contains_key(*name)) {
+        let name = name.clone();
+        draft.say(
+            automation("tokens"),
+            Event::TokenRevoked { name, found: true },
+        );
+    }
+    for (name, made_at) in tokens {
+        if known.get(&name) != Some(&made_at) {
+            let found = true;
+            draft.say(
+                automation("tokens"),
+                Event::TokenCreated {
+                    name,
+                    made_at,
+                    found,
+                },
+            );
+        }
+    }
+}
+
 /// What comes in.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -105,6 +132,11 @@ pub enum Input {
         /// The prediction.
         prediction: Box<Prediction>,
     },
+    /// The tokens that a control plane found at its start, besides `admin`, with when each was made.
+    TokensFound {
+        /// All of them.
+        tokens: BTreeMap<String, Timestamp>,
+    },
     /// A deploy became a commit.
     DeployCommitted {
         /// The deploy.
@@ -118,6 +150,13 @@ pub enum Input {
         deploy: DeployId,
         /// The commit that undoes it.
         commit: CommitId,
+    },
+    /// A deploy that was taken back cannot be undone in git.
+    DeployNotTakenBack {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why.
+        trouble: TakeBackTrouble,
     },
     /// A deploy cannot become a commit.
     DeployFailed {
@@ -188,6 +227,13 @@ pub enum Command {
         task: TaskId,
         /// Why.
         reason: String,
+    },
+    /// Note that a token was made or revoked. That it is so is on the disk already, beside the journal.
+    NoteToken {
+        /// Its name.
+        name: String,
+        /// When it was made; none where it was revoked.
+        made_at: Option<Timestamp>,
     },
     /// Take a host that cannot be reached out of the fleet: it is gone for good. Its tasks get new attempts elsewhere.
     RemoveHost {
@@ -437,6 +483,7 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 );
             }
         }
+        Input::TokensFound { tokens } => tokens_found(draft, tokens),
         Input::DeployCommitted { deploy, commit } => {
             if draft
                 .fleet
@@ -454,6 +501,14 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
                 draft.say(
                     automation("deploy"),
                     Event::DeployTakenBack { deploy, commit },
+                );
+            }
+        }
+        Input::DeployNotTakenBack { deploy, trouble } => {
+            if draft.fleet.deploy(&deploy).is_some_and(Deploy::wants_back) {
+                draft.say(
+                    automation("deploy"),
+                    Event::DeployNotTakenBack { deploy, trouble },
                 );
             }
         }
@@ -510,6 +565,21 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
         }
         Command::Deploy { deploy, spec } => deploy::request(draft, actor, deploy, spec),
         Command::CancelDeploy { deploy, reason } => deploy::cancel(draft, actor, deploy, reason),
+        Command::NoteToken { name, made_at } => {
+            let found = false;
+            draft.say(
+                actor,
+                match made_at {
+                    Some(made_at) => Event::TokenCreated {
+                        name,
+                        made_at,
+                        found,
+                    },
+                    None => Event::TokenRevoked { name, found },
+                },
+            );
+            Ok(())
+        }
         Command::ApprovePlan { plan, reason } => {
             held(draft.fleet, &plan)?;
             let expire_after = guard::policy(draft.fleet).approvals.expire_after;

@@ -2,6 +2,7 @@
 
 use super::short;
 use jiff::Timestamp;
+use muster_schemas::deploy::TakeBackTrouble;
 use muster_schemas::drift::{DriftCause, FieldDrift, Healing};
 use muster_schemas::event::{RepositoryTrouble, SignatureFault};
 use muster_schemas::state::{
@@ -436,5 +437,20 @@ pub fn join_names(names: &[&str], count: u64) -> String {
     match more {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Why a deploy's change still stands in git.
+pub fn take_back_trouble(trouble: &TakeBackTrouble) -> String {
+    match trouble {
+        TakeBackTrouble::Repository { message } => {
+            format!("the repository could not be read or written: {message}")
+        }
+        TakeBackTrouble::Conflict { message } => {
+            format!("its document cannot be put back: {message}")
+        }
+        TakeBackTrouble::Missing { message } => {
+            format!("what it was before is not there: {message}")
+        }
     }
 }

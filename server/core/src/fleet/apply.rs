@@ -260,6 +260,7 @@ impl Fleet {
                     commit: None,
                     take_back: false,
                     taken_back: None,
+                    not_taken_back: None,
                     status: DeployStatus::Running,
                     message: String::new(),
                     finished_at: None,
@@ -282,6 +283,7 @@ impl Fleet {
                 let by = record.actor.to_string();
                 if let Some(deploy) = self.deploy_mut(deploy) {
                     deploy.take_back = true;
+                    deploy.not_taken_back = None;
                     if deploy.status == DeployStatus::Running {
                         deploy.status = DeployStatus::Canceled;
                         deploy.message = format!("taken back by {by}: {reason}");
@@ -292,6 +294,11 @@ impl Fleet {
             Event::DeployTakenBack { deploy, commit } => {
                 if let Some(deploy) = self.deploy_mut(deploy) {
                     deploy.taken_back = Some(commit.clone());
+                }
+            }
+            Event::DeployNotTakenBack { deploy, trouble } => {
+                if let Some(deploy) = self.deploy_mut(deploy) {
+                    deploy.not_taken_back = Some(trouble.clone());
                 }
             }
             Event::DeployFinished {
@@ -306,6 +313,12 @@ impl Fleet {
                     deploy.message.clone_from(message);
                     deploy.finished_at = Some(at);
                 }
+            }
+            Event::TokenCreated { name, made_at, .. } => {
+                self.tokens.insert(name.clone(), *made_at);
+            }
+            Event::TokenRevoked { name, .. } => {
+                self.tokens.remove(name);
             }
             Event::VersionBegan { job, version } => {
                 let Some(job) = self.jobs.get_mut(job) else {

@@ -1,7 +1,7 @@
 //! A deploy as the fleet knows it.
 
 use jiff::Timestamp;
-use muster_schemas::deploy::{DeploySpec, DeployStatus};
+use muster_schemas::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use muster_schemas::ids::{CommitId, DeployId};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct Deploy {
     pub take_back: bool,
     /// The commit that took it back; the same one where there was nothing to take back.
     pub taken_back: Option<CommitId>,
+    /// Why it was given up to take it back, until somebody asks for that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_taken_back: Option<TakeBackTrouble>,
     /// How it stands.
     pub status: DeployStatus,
     /// How it ended, in a sentence.
@@ -44,6 +47,9 @@ impl Deploy {
 
     /// Whether its commit still has to be taken back.
     pub fn wants_back(&self) -> bool {
-        self.take_back && self.commit.is_some() && self.taken_back.is_none()
+        self.take_back
+            && self.commit.is_some()
+            && self.taken_back.is_none()
+            && self.not_taken_back.is_none()
     }
 }

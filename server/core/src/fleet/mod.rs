@@ -78,6 +78,9 @@ pub struct Fleet {
     /// What is frozen, oldest first.
     #[serde(default)]
     pub freezes: Vec<Freeze>,
+    /// The tokens of which there is a record, besides `admin`, with when each was made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tokens: BTreeMap<String, Timestamp>,
 }
 
 /// An automated stop, as the budget counts it.
@@ -255,6 +258,7 @@ impl Default for Fleet {
             stops: VecDeque::new(),
             deploys: VecDeque::new(),
             freezes: Vec::new(),
+            tokens: BTreeMap::new(),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Changing a field of a document in its file's text, and nothing else: comments, order and quotes stay as people wrote them.
 
+mod restore;
+
 use super::split;
 use super::tree;
 use muster_schemas::ids::JobId;
 use serde_saphyr::granit_parser::{self, Event, Parser};
 use std::ops::Range;
 use thiserror::Error;
+
+pub use restore::restore_field;
 
 /// What a field is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +167,8 @@ struct Found {
     path: Vec<String>,
     range: Range<usize>,
     what: What,
+    /// Where its key begins; none for the items of lists and for the document itself.
+    key: Option<usize>,
 }
 
 enum What {
@@ -195,6 +201,8 @@ fn spans(text: &str) -> Result<Vec<Found>, EditError> {
     let mut found: Vec<Found> = Vec::new();
     let mut open: Vec<(Open, usize)> = Vec::new();
     let mut path: Vec<String> = Vec::new();
+    // A value follows its key.
+    let mut key_at: Option<usize> = None;
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| EditError::Unreadable(error.to_string()))?;
         let range = span
@@ -210,6 +218,7 @@ fn spans(text: &str) -> Result<Vec<Found>, EditError> {
                         (*first, *column) = (Some(range.start), span.start.col());
                     }
                     *key = Some(scalar.clone().into_owned());
+                    key_at = Some(range.start);
                     path.push(scalar.into_owned());
                 } else {
                     begin(&mut open, &mut path);
@@ -217,11 +226,13 @@ fn spans(text: &str) -> Result<Vec<Found>, EditError> {
                         path: path.clone(),
                         range,
                         what: What::Scalar,
+                        key: key_at.take(),
                     });
                     end(&mut open, &mut path);
                 }
             }
             Event::Alias(..) => {
+                key_at = None;
                 begin(&mut open, &mut path);
                 end(&mut open, &mut path);
             }
@@ -249,6 +260,7 @@ fn spans(text: &str) -> Result<Vec<Found>, EditError> {
                     } else {
                         What::List
                     },
+                    key: key_at.take(),
                 });
             }
             Event::SequenceEnd | Event::MappingEnd => {

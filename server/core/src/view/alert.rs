@@ -2,9 +2,11 @@
 
 use super::fleet::count;
 use super::job::JobTally;
+use crate::decide::deploy::asks_for;
 use crate::decide::schedule::is_asked_for;
 use crate::describe::reasons::{
     blocked, clock, counted, drift_cause, healing, join_names, repository_trouble, stop,
+    take_back_trouble,
 };
 use crate::describe::short;
 use crate::drift::past_git;
@@ -34,6 +36,7 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
         host_alerts(fleet, host, now, &mut alerts);
     }
     refused(fleet, &mut alerts);
+    not_taken_back(fleet, &mut alerts);
     drifted(fleet, now, &mut alerts);
     for job in fleet.jobs.values() {
         job_alerts(fleet, job, now, &mut alerts);
@@ -57,14 +60,40 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
 }
 
 fn journal(trouble: Option<&str>, alerts: &mut Vec<Alert>) {
-    if let Some(trouble) = trouble {
-        alerts.push(Alert {
-            severity: Severity::Page,
-            code: "journal-damaged".to_owned(),
-            message: full(trouble),
-            link: "/events".to_owned(),
-            since: None,
-        });
+    alerts.extend(trouble.map(journal_alert));
+}
+
+/// The alert of a journal that has something wrong with it, as the words say.
+pub fn journal_alert(trouble: &str) -> Alert {
+    Alert {
+        severity: Severity::Page,
+        code: "journal-damaged".to_owned(),
+        message: full(trouble),
+        link: "/events".to_owned(),
+        since: None,
+    }
+}
+
+/// Deploys that somebody wants gone, and that the jobs still ask for.
+fn not_taken_back(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    for deploy in &fleet.deploys {
+        let Some(trouble) = &deploy.not_taken_back else {
+            continue;
+        };
+        let job = fleet.jobs.get(&deploy.spec.job);
+        if job.is_some_and(|job| asks_for(job.spec(), &deploy.spec)) {
+            alerts.push(Alert {
+                severity: Severity::Warning,
+                code: "deploy-not-taken-back".to_owned(),
+                message: full(&format!(
+                    "deploy {} was taken back and still stands in git: {}; take it back again, or commit what the job should be",
+                    deploy.id,
+                    take_back_trouble(trouble)
+                )),
+                link: format!("/deploys/{}", deploy.id),
+                since: None,
+            });
+        }
     }
 }
 

@@ -113,7 +113,10 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::StopWithdrawn { .. }
         | Event::DeployCommitted { .. }
         | Event::DeployTakenBack { .. }
+        | Event::DeployNotTakenBack { .. }
         | Event::DeployFinished { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
         | Event::TaskCreated { .. }
         | Event::TaskQueued { .. }
         | Event::TaskBlocked { .. }

@@ -21,7 +21,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts};
+pub use alert::{BLOCKED_ALERT_SECS, MAX_ALERTS, alerts, journal_alert};
 pub use commit::{CommitState, CommitStatus, commit_statuses};
 pub use deploy::{deploy_view, deploys};
 pub use diff::{ACTS, diff};

@@ -9,14 +9,14 @@
 pub mod payload;
 pub mod signature;
 
-use crate::notify::{ForgeKind, HookSecrets, PullRequest};
+use crate::notify::{ForgeKind, HookSecrets, Offered, PullLines, PullRequest};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 /// The largest delivery. A push of a 10,000-file commit is told in less than a megabyte; what is larger is found by polling.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -43,24 +43,24 @@ pub struct Hooks {
     gate: DefaultDirectRateLimiter,
     pub(super) reading: Semaphore,
     seen: Mutex<LruCache<[u8; 32], ()>>,
-    pulls: Option<mpsc::Sender<PullRequest>>,
+    pulls: PullLines,
 }
 
 impl Default for Hooks {
     /// Nobody is listened to.
     fn default() -> Self {
-        Self::new(HookSecrets::default(), "main".to_owned(), None)
+        Self::new(
+            HookSecrets::default(),
+            "main".to_owned(),
+            PullLines::default(),
+        )
     }
 }
 
 impl Hooks {
     /// Listens to the forges that have a secret. Pushes to other branches than `branch` wake nothing; pull requests against it go
     /// to `pulls`.
-    pub fn new(
-        secrets: HookSecrets,
-        branch: String,
-        pulls: Option<mpsc::Sender<PullRequest>>,
-    ) -> Self {
+    pub fn new(secrets: HookSecrets, branch: String, pulls: PullLines) -> Self {
         Self {
             secrets,
             branch,
@@ -86,11 +86,35 @@ impl Hooks {
         self.gate.check().is_ok()
     }
 
-    /// Remembers a delivery that proved itself. Says whether it is new.
-    ///
-    /// The ids of GitHub and Gitea are not signed, so the body counts, too: with another id it is the same delivery. It costs
-    /// nothing that matters when a forge means it, since the repository is read every few seconds anyway.
-    pub(super) fn is_new(&self, kind: ForgeKind, id: Option<&str>, body: &[u8]) -> bool {
+    /// Whether a delivery that proved itself has come before, and something was done about it.
+    pub(super) fn has_come(&self, delivery: &Delivery) -> bool {
+        // A poisoned lock means that a thread panicked in here; at worst a delivery is forgotten.
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        delivery.0.iter().any(|key| seen.contains(key))
+    }
+
+    /// Remembers a delivery, once it was acted on: one that was turned away may come again.
+    pub(super) fn remember(&self, delivery: Delivery) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in delivery.0 {
+            seen.put(key, ());
+        }
+    }
+
+    /// Has a pull request planned, if that is wanted and there is room.
+    pub(super) fn plan(&self, pull: &PullRequest) -> Offered {
+        self.pulls.offer(pull)
+    }
+}
+
+/// What a delivery is known by.
+///
+/// The ids of GitHub and Gitea are not signed, so the body counts, too: with another id it is the same delivery. It costs nothing that
+/// matters when a forge means it, since the repository is read every few seconds anyway.
+pub(super) struct Delivery(Vec<[u8; 32]>);
+
+impl Delivery {
+    pub(super) fn of(kind: ForgeKind, id: Option<&str>, body: &[u8]) -> Self {
         let key = |part: &str, bytes: &[u8]| -> [u8; 32] {
             let mut digest = Sha256::new();
             digest.update(kind.word());
@@ -98,18 +122,8 @@ impl Hooks {
             digest.update(bytes);
             digest.finalize().into()
         };
-        // A poisoned lock means that a thread panicked in here; at worst a delivery is forgotten.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_body = seen.put(key(" body ", body), ()).is_none();
-        let by_id = id.is_none_or(|id| seen.put(key(" id ", id.as_bytes()), ()).is_none());
-        by_body && by_id
-    }
-
-    /// Has a pull request planned, if that is wanted and there is room. Says whether it will be.
-    pub(super) fn plan(&self, pull: PullRequest) -> bool {
-        self.pulls
-            .as_ref()
-            .is_some_and(|pulls| pulls.try_send(pull).is_ok())
+        let by_id = id.map(|id| key(" id ", id.as_bytes()));
+        Self(by_id.into_iter().chain([key(" body ", body)]).collect())
     }
 }
 
@@ -117,15 +131,23 @@ impl Hooks {
 mod tests {
     use super::*;
 
+    /// Whether it is new; then it is acted on and remembered.
+    fn is_new(hooks: &Hooks, kind: ForgeKind, id: Option<&str>, body: &[u8]) -> bool {
+        let delivery = Delivery::of(kind, id, body);
+        let is_new = !hooks.has_come(&delivery);
+        hooks.remember(delivery);
+        is_new
+    }
+
     #[test]
     fn a_delivery_is_new_once_whatever_it_calls_itself() {
         let hooks = Hooks::default();
-        assert!(hooks.is_new(ForgeKind::Github, Some("1"), b"a"));
-        assert!(!hooks.is_new(ForgeKind::Github, Some("1"), b"b"));
-        assert!(!hooks.is_new(ForgeKind::Github, Some("2"), b"a"));
-        assert!(hooks.is_new(ForgeKind::Gitea, Some("1"), b"a"));
-        assert!(hooks.is_new(ForgeKind::Gitlab, None, b"c"));
-        assert!(!hooks.is_new(ForgeKind::Gitlab, None, b"c"));
+        assert!(is_new(&hooks, ForgeKind::Github, Some("1"), b"a"));
+        assert!(!is_new(&hooks, ForgeKind::Github, Some("1"), b"b"));
+        assert!(!is_new(&hooks, ForgeKind::Github, Some("2"), b"a"));
+        assert!(is_new(&hooks, ForgeKind::Gitea, Some("1"), b"a"));
+        assert!(is_new(&hooks, ForgeKind::Gitlab, None, b"c"));
+        assert!(!is_new(&hooks, ForgeKind::Gitlab, None, b"c"));
     }
 
     #[test]
@@ -133,7 +155,12 @@ mod tests {
         let hooks = Hooks::default();
         for number in 0..10_000 {
             let text = number.to_string();
-            assert!(hooks.is_new(ForgeKind::Github, Some(&text), text.as_bytes()));
+            assert!(is_new(
+                &hooks,
+                ForgeKind::Github,
+                Some(&text),
+                text.as_bytes()
+            ));
         }
         assert_eq!(hooks.seen.lock().unwrap().len(), REMEMBERED.get());
     }

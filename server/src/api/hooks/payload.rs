@@ -82,6 +82,7 @@ fn pull_request(kind: ForgeKind, branch: &str, body: &[u8]) -> Concern {
         Some(Concern::Pull(PullRequest {
             kind,
             repository: repository.to_owned(),
+            project: None,
             number,
         }))
     };
@@ -111,6 +112,7 @@ fn merge_request(branch: &str, body: &[u8]) -> Concern {
             repository: payload["project"]["path_with_namespace"]
                 .as_str()?
                 .to_owned(),
+            project: Some(project),
             number,
         }))
     };
@@ -172,6 +174,7 @@ mod tests {
             Concern::Pull(PullRequest {
                 kind,
                 repository: "example/fleet".to_owned(),
+                project: None,
                 number: 7,
             })
         };
@@ -222,6 +225,7 @@ mod tests {
         let planned = Concern::Pull(PullRequest {
             kind: ForgeKind::Gitlab,
             repository: "group/sub/fleet".to_owned(),
+            project: Some(3),
             number: 7,
         });
         assert_eq!(gitlab(json!({"action": "open"})), planned);

@@ -3,10 +3,10 @@
 use super::Id;
 use crate::api::hooks::payload::{Concern, concern, delivery_id};
 use crate::api::hooks::signature::is_proven;
-use crate::api::hooks::{MAX_BYTES, READ_WITHIN};
+use crate::api::hooks::{Delivery, MAX_BYTES, READ_WITHIN};
 use crate::api::problem::Failure;
 use crate::api::state::ApiState;
-use crate::notify::ForgeKind;
+use crate::notify::{ForgeKind, Offered};
 use axum::Json;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -25,7 +25,7 @@ use muster_schemas::api::{CommandAnswer, Problem};
         (status = 401, description = "The signature is missing or wrong; nothing is read", body = Problem),
         (status = 404, description = "No secret was given to this control plane for such a forge", body = Problem),
         (status = 413, description = "It is too large; what was pushed is found by polling", body = Problem),
-        (status = 429, description = "Too many deliveries come; what was pushed is found by polling", body = Problem),
+        (status = 429, description = "Too many deliveries come, and what was pushed is found by polling; or too many pull requests wait, and the delivery may come again", body = Problem),
     ),
 )]
 pub async fn receive(
@@ -82,11 +82,19 @@ async fn take(
             "give the forge's webhook the same secret as this control plane has",
         ));
     }
-    if !hooks.is_new(kind, delivery_id(kind, &headers), &body) {
+    let delivery = Delivery::of(kind, delivery_id(kind, &headers), &body);
+    if hooks.has_come(&delivery) {
         let message = "this delivery has come before; nothing follows from it".to_owned();
         return Ok(("repeated", message));
     }
-    Ok(match concern(kind, hooks.branch(), &headers, &body) {
+    let done = act(state, concern(kind, hooks.branch(), &headers, &body))?;
+    hooks.remember(delivery);
+    Ok(done)
+}
+
+/// Does what follows from a delivery.
+fn act(state: &ApiState, concern: Concern) -> Result<(&'static str, String), Failure> {
+    Ok(match concern {
         Concern::Push => {
             state.cell.refresh();
             ("push", "the repository is being read".to_owned())
@@ -97,18 +105,26 @@ async fn take(
         ),
         Concern::Pull(pull) => {
             let number = pull.number;
-            if hooks.plan(pull) {
-                (
+            match state.hooks.plan(&pull) {
+                Offered::Taken => (
                     "pull_request",
                     format!("pull request {number} is being planned"),
-                )
-            } else {
-                (
+                ),
+                Offered::NotOurs => (
                     "not_planned",
                     format!(
-                        "pull request {number} is not planned: that is not set up, or too many wait"
+                        "pull request {number} is not planned: no forge with `pullRequests` has the repository `{}`",
+                        pull.repository
                     ),
-                )
+                ),
+                Offered::Full => {
+                    return Err(Failure::new(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "too-many-pull-requests",
+                        format!("pull request {number} is not planned: too many wait"),
+                        "deliver it again in a few minutes, or push to it again",
+                    ));
+                }
             }
         }
         Concern::Foreign(number) => (

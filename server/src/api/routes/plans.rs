@@ -110,13 +110,14 @@ pub async fn get_plan(
 /// Works out a plan without doing any of it.
 #[utoipa::path(
     post, path = "/api/v1/plan", tag = "plans", operation_id = "preview_plan",
-    description = "Works out the plan for a revision, or for files that are sent along, against the fleet as it is now: what would change, whether the guard would hold it, and what it would lead to. Nothing is written and nothing is done.",
+    description = "Works out the plan for a revision, or for files that are sent along, against the fleet as it is now: what would change, whether the guard would hold it, and what it would lead to. Nothing is written and nothing is done. Four are worked out at a time. For who may only read, at most 10 images of registries that no job uses are looked up.",
     request_body = PlanRequest,
     responses(
         (status = 200, description = "The plan", body = PlanPreview),
         Refused,
         (status = 404, description = "There is no such revision", body = Problem),
         (status = 413, description = "The files are too large", body = Problem),
+        (status = 429, description = "Too many plans are being worked out", body = Problem),
         (status = 503, description = "The repository cannot be read", body = Problem),
     ),
 )]

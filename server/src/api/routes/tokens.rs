@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use muster_core::access::rights;
+use muster_core::decide::Command;
 use muster_schemas::access::{ADMIN, Needs, Role};
 use muster_schemas::api::{List, NewToken, Problem, TokenRequest, TokenView};
 
@@ -75,9 +76,19 @@ pub async fn create_token(
     state.allow(&caller, &Needs::Role(Role::Admin))?;
     let name = request.name;
     tracing::info!(by = %caller.name, %name, "a token is made");
-    let (tokens, by, now) = (state.tokens.clone(), caller.name, state.now());
+    let (tokens, by, now) = (state.tokens.clone(), caller.name.clone(), state.now());
     let asked = name.clone();
     let token = on_disk(move || tokens.create(&asked, &by, now)).await?;
+    let made = Command::NoteToken {
+        name: name.clone(),
+        made_at: Some(now),
+    };
+    if let Err(failure) = state.command(made, &caller).await {
+        // Nobody has heard of it: it is as if it had not been made.
+        let (tokens, made) = (state.tokens.clone(), name.clone());
+        on_disk(move || tokens.revoke(&made)).await?;
+        return Err(failure);
+    }
     Ok((StatusCode::CREATED, Json(NewToken { name, token })))
 }
 
@@ -107,6 +118,12 @@ pub async fn revoke_token(
     on_disk(move || tokens.revoke(&revoked)).await?;
     // A token of the same name that is made later must not bring them back.
     state.sessions.close_those_of(&name);
+    // It is taken no more, whatever becomes of the record: the next start makes good for one that is missing.
+    let revoked = Command::NoteToken {
+        name,
+        made_at: None,
+    };
+    state.command(revoked, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

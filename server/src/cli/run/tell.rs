@@ -264,7 +264,10 @@ impl Listener for Tell {
             | Event::DeployCommitted { .. }
             | Event::DeployCanceled { .. }
             | Event::DeployTakenBack { .. }
+            | Event::DeployNotTakenBack { .. }
             | Event::DeployFinished { .. }
+            | Event::TokenCreated { .. }
+            | Event::TokenRevoked { .. }
             | Event::TaskCreated { .. }
             | Event::AttemptPlaced { .. }
             | Event::AttemptRetired { .. }
