@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use muster_core::decide::{Command, Input, Refusal};
 use muster_core::fleet::PLANS_KEPT;
 use muster_core::guard;
-use muster_core::view::{Serving, fleet_view, plan_status};
+use muster_core::view::{Serving, alerts, fleet_view, plan_status};
 use muster_schemas::api::{FleetView, OutOfTimeView, PlanStatus};
-use muster_schemas::event::Event;
+use muster_schemas::event::{Event, RepositoryTrouble};
 use muster_schemas::ids::{JobId, PlanId};
-use muster_schemas::plan::{FreezeScope, HoldReason, LimitScope};
+use muster_schemas::plan::{Diagnostic, FreezeScope, HoldReason, LimitScope};
 use muster_schemas::spec::{
     Approvals, Bound, CpuMillis, GroupShare, Headroom, JobSpec, Millis, PolicySpec, ScopeLimits,
     Tier, Window, WindowEffect,
@@ -872,4 +872,61 @@ fn headroom_counts_a_size_that_outlives_a_commit() {
         matches!(&holds[..], [HoldReason::TooLittleHeadroom { .. }, ..]),
         "{holds:?}"
     );
+}
+
+#[test]
+fn no_grace_ends_while_nobody_could_put_the_document_back() {
+    let keep = || vec![service("other", 2)];
+    let all = || vec![service("other", 2), service("web", 2)];
+    let unreadable = || Diagnostic {
+        code: "lfs-pointer".to_owned(),
+        path: "web.yaml".to_owned(),
+        line: 0,
+        column: 0,
+        source_line: String::new(),
+        width: 0,
+        message: "the file is a pointer of Git LFS".to_owned(),
+        help: String::new(),
+        job: None,
+    };
+    let policy = || Some(pruning_after_a_grace());
+    let tombstone = || {
+        let mut world = World::new(2);
+        world.commit(all(), policy());
+        world.pass(10);
+        world.commit(keep(), policy());
+        world
+    };
+    let trouble = || RepositoryTrouble::NoBranch {
+        branch: "main".to_owned(),
+    };
+    for is_away in [true, false] {
+        let mut world = tombstone();
+        if is_away {
+            world.give(Input::Trouble(trouble())).expect("it is taken");
+        } else {
+            world.commit_with(keep(), policy(), vec![unreadable()]);
+        }
+        world.now += SignedDuration::from_hours(2);
+        world.pass(10);
+        assert_eq!((world.stops(), world.healthy("web")), (0, 2));
+        let told = alerts(&world.fleet, None, world.now);
+        let told = told.iter().find(|alert| alert.code == "tombstone");
+        let message = &told.expect("it is told").message;
+        assert!(
+            message.contains("once the whole repository can be read"),
+            "{message}"
+        );
+        // Whoever puts it back in time has the same containers.
+        world.commit(all(), policy());
+        world.pass(10);
+        assert_eq!((world.stops(), world.healthy("web")), (0, 2));
+    }
+    let mut world = tombstone();
+    world.give(Input::Trouble(trouble())).expect("it is taken");
+    world.now += SignedDuration::from_hours(2);
+    world.pass(2);
+    world.commit(keep(), policy());
+    world.pass(30);
+    assert_eq!(world.healthy("web"), 0, "it can be read, and is not there");
 }

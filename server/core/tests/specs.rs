@@ -884,3 +884,28 @@ fn thousands_of_jobs_that_depend_on_nothing_that_is_there_are_told_in_little() {
     assert!(read.diagnostics.iter().all(|it| it.code == "unknown-job"));
     assert!(read.diagnostics.len() <= MAX_DIAGNOSTICS + files.len());
 }
+
+#[test]
+fn a_policy_that_nobody_could_ever_change_again_is_refused() {
+    let policy = |access: &str| {
+        let text = format!(
+            "apiVersion: muster/v1\nkind: Policy\nname: default\napprovals: {{ required: 2, forPolicy: true }}\n{access}"
+        );
+        let read = read(&[file("policy.yaml", text)]);
+        let faults = read.diagnostics.into_iter();
+        faults.map(|fault| fault.message).collect::<Vec<_>>()
+    };
+    let owner = "access: [{ who: shop, role: owner, apps: [shop] }]\n";
+    for access in ["", owner] {
+        assert_eq!(
+            policy(access),
+            [
+                "2 people have to approve a change of the policy, and only 1 may: nobody could ever change it again"
+            ]
+        );
+    }
+    assert_eq!(
+        policy("access: [{ who: oncall, role: operator }]\n"),
+        [""; 0]
+    );
+}

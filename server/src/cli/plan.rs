@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Work out what would change and what it would lead to, without doing any of it
 ///
-/// Exit codes: 0 nothing would change, 1 something would, 2 it could not be worked out, 3 the guard would hold it.
+/// Exit codes: 0 nothing would change, 1 something would, 2 it could not be worked out or documents are refused, 3 the guard would hold
+/// it.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlanArgs {
     /// A commit, branch or tag of the repository that is followed
@@ -24,8 +25,11 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "PATH")]
     worktree: Option<PathBuf>,
     /// Markdown, as for a pull request's comment
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     markdown: bool,
+    /// The same as `-o json`
+    #[arg(long)]
+    json: bool,
 }
 
 /// The exit code of an error is always 2: 1 says that something would change.
@@ -64,7 +68,7 @@ async fn work_out(args: PlanArgs, client: &Client, screen: &Screen) -> anyhow::R
         files,
     };
     let preview: PlanPreview = client.post(&["plan"], &request, Some(PATIENCE)).await?;
-    if screen.is_json() {
+    if screen.is_json() || args.json {
         print_json(&preview)?;
     } else if args.markdown {
         print(&preview.markdown)?;
@@ -72,11 +76,15 @@ async fn work_out(args: PlanArgs, client: &Client, screen: &Screen) -> anyhow::R
         let now = jiff::Timestamp::now();
         print(&super::describe::plan_sheet(&preview.plan, now, screen))?;
     }
+    // An image may still be on its way while its commit is looked at.
+    let mut refused = preview.plan.refused.iter();
+    let is_refused = refused.any(|fault| fault.code != "image-unresolved");
     Ok(ExitCode::from(
-        match (preview.would_be_held, preview.changes) {
-            (true, _) => 3,
-            (false, true) => 1,
-            (false, false) => 0,
+        match (is_refused, preview.would_be_held, preview.changes) {
+            (true, _, _) => 2,
+            (false, true, _) => 3,
+            (false, false, true) => 1,
+            (false, false, false) => 0,
         },
     ))
 }

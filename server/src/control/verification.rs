@@ -1,10 +1,15 @@
 //! Checking all of the journal while the control plane is at work.
 //!
 //! A start reads the journal from its newest snapshot on and would not see damage before it. The whole check takes longer than
-//! anybody wants to wait for a start, so it comes after. What it finds stops nothing: the fleet rests on the snapshot and the
-//! records after it, which are good; but history is not what it was, and a disk that damaged one record may damage more.
+//! anybody wants to wait for a start, so it comes after. The fleet rests on the snapshot and the records after it, which are good;
+//! but history is not what it was, and a disk, or a person, that damaged one record may damage more. So the cell is frozen until
+//! somebody has looked: nothing automated stops anything, what dies is replaced, and who goes on without that history resumes it.
 
 use super::handle::ControlHandle;
+use jiff::Timestamp;
+use muster_core::decide::Command;
+use muster_schemas::plan::FreezeScope;
+use muster_schemas::state::Actor;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::PoisonError;
@@ -33,7 +38,27 @@ pub async fn verify_journal(control: &ControlHandle) {
         .shared
         .journal_trouble
         .lock()
-        .unwrap_or_else(PoisonError::into_inner) = trouble;
+        .unwrap_or_else(PoisonError::into_inner) = trouble.clone();
+    if let Some(trouble) = trouble {
+        freeze(control, trouble).await;
+    }
+}
+
+/// Freezes the cell, unless somebody has done so already.
+async fn freeze(control: &ControlHandle, trouble: String) {
+    let scope = FreezeScope::Cell;
+    if control.read(|fleet| fleet.freeze(&scope, Timestamp::now()).is_some()) {
+        return;
+    }
+    let command = Command::Freeze {
+        scope,
+        reason: format!("{trouble}; restore the journal, or resume to go on without what is lost"),
+        until: None,
+    };
+    let actor = Actor::Automation("journal".to_owned());
+    if let Err(error) = control.command(command, actor).await {
+        tracing::error!(%error, "the cell could not be frozen");
+    }
 }
 
 fn with_sources(error: &dyn Error) -> String {
@@ -54,11 +79,8 @@ mod tests {
     use crate::git::Remote;
     use crate::hosts::{Authority, AuthoritySettings, Hub};
     use crate::journal::Journal;
-    use jiff::Timestamp;
-    use muster_core::decide::Command;
     use muster_core::view::fleet_view;
     use muster_schemas::ids::CellName;
-    use muster_schemas::state::Actor;
     use std::path::Path;
     use std::sync::Arc;
     use tokio::sync::watch;
@@ -111,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_before_the_snapshot_is_told_and_stops_nothing() {
+    async fn damage_before_the_snapshot_is_told_and_freezes_the_cell() {
         let home = tempfile::tempdir().expect("a folder");
         {
             let started = started(home.path()).await;
@@ -147,23 +169,32 @@ mod tests {
 
         let started = started(home.path()).await;
         let control = started.handle();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(run(started, shutdown.clone()));
         verify_journal(&control).await;
         let cell = cell(home.path(), &control);
         let trouble = cell.health().journal.expect("it is told");
         assert!(trouble.contains("record 2"), "{trouble}");
-        assert_eq!(alert_codes(&cell), ["journal-damaged"]);
-        // The loop goes on: what it rests on is good.
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(run(started, shutdown.clone()));
-        control
-            .command(
-                Command::TakeDown {
-                    reason: "again".to_owned(),
-                },
-                Actor::Person("ann".to_owned()),
-            )
-            .await
-            .expect("it is taken");
+        assert_eq!(alert_codes(&cell)[0], "journal-damaged");
+        let frozen = |control: &ControlHandle| {
+            control.read(|fleet| {
+                let freeze = fleet.freeze(&FreezeScope::Cell, Timestamp::now());
+                freeze.map(|freeze| (freeze.by.clone(), freeze.reason.clone()))
+            })
+        };
+        let (by, why) = frozen(&control).expect("it is frozen");
+        assert!(
+            by.contains("journal") && why.contains("record 2"),
+            "{by}: {why}"
+        );
+        // The loop goes on: what it rests on is good, and a person may go on without what is lost.
+        let resume = Command::Resume {
+            scope: FreezeScope::Cell,
+            reason: "that was long ago".to_owned(),
+        };
+        let ann = Actor::Person("ann".to_owned());
+        control.command(resume, ann).await.expect("it is taken");
+        assert_eq!(frozen(&control), None);
         shutdown.cancel();
         running.await.expect("no panic").expect("a good end");
     }

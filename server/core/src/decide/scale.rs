@@ -2,7 +2,7 @@
 //! version is decided in [`super::rollout`].
 
 use super::{Draft, automation, rollout};
-use crate::fleet::{Job, Task, TaskPhase};
+use crate::fleet::{Fleet, Job, Task, TaskPhase};
 use crate::guard;
 use crate::hooks;
 use jiff::Timestamp;
@@ -121,8 +121,11 @@ pub(super) fn follow_jobs(draft: &mut Draft<'_>) {
     }
 }
 
-/// Pruned jobs whose grace is over are stopped from here on, unless they are frozen.
+/// Pruned jobs whose grace is over are stopped from here on, unless they are frozen, or what would keep them cannot be read.
 fn end_graces(draft: &mut Draft<'_>) {
+    if may_be_unread(draft.fleet) {
+        return;
+    }
     let over: Vec<JobId> = draft
         .fleet
         .jobs
@@ -138,6 +141,14 @@ fn end_graces(draft: &mut Draft<'_>) {
     for job in over {
         draft.say(automation("scale"), Event::GraceEnded { job });
     }
+}
+
+/// Whether a document that is taken for removed may be back without anybody here knowing: the repository cannot be followed, or one of
+/// its documents, which may be any job's, cannot be read.
+pub fn may_be_unread(fleet: &Fleet) -> bool {
+    let latest = fleet.plans.back().map(|entry| &entry.plan.refused);
+    let mut refused = latest.into_iter().flatten().chain(&fleet.refused);
+    fleet.trouble.is_some() || refused.any(|problem| problem.job.is_none())
 }
 
 /// Queued tasks take the version that they are to run now.

@@ -3,6 +3,7 @@
 use super::fleet::count;
 use super::job::JobTally;
 use crate::decide::deploy::asks_for;
+use crate::decide::scale::may_be_unread;
 use crate::decide::schedule::is_asked_for;
 use crate::describe::reasons::{
     blocked, clock, counted, drift_cause, healing, join_names, repository_trouble, stop,
@@ -385,12 +386,18 @@ fn job_alerts(fleet: &Fleet, job: &Job, now: Timestamp, alerts: &mut Vec<Alert>)
         let by = tombstone.removed_by.as_ref().map_or(String::new(), |by| {
             format!(" by commit {} of {}", short(by.commit.as_str()), by.author)
         });
+        let when = if tombstone.until > now {
+            format!("at {}", clock(tombstone.until, now))
+        } else if may_be_unread(fleet) {
+            "once the whole repository can be read again".to_owned()
+        } else {
+            "now".to_owned()
+        };
         alert(
             "tombstone",
             format!(
-                "The document of {} was removed{by}: its tasks are stopped at {}. Put the document back to keep them.",
-                job.id,
-                clock(tombstone.until, now)
+                "The document of {} was removed{by}: its tasks are stopped {when}. Put the document back to keep them.",
+                job.id
             ),
             link.clone(),
             None,

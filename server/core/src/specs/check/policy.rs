@@ -62,6 +62,7 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
         LEAST_EXPIRY,
         MOST_EXPIRY,
     );
+    enough_approvers(policy, checks);
     windows(policy, checks);
     if let Some(signatures) = &policy.signatures {
         signers(signatures, checks);
@@ -70,6 +71,29 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
     ignored_fields(policy, checks);
     if let Some(reason) = &policy.freeze {
         checks.short_text(&["freeze"], reason, MAX_REASON);
+    }
+}
+
+/// A policy that wants more approvals than there are people to give them could never be changed again.
+fn enough_approvers(policy: &PolicySpec, checks: &mut Checks<'_>) {
+    let approvals = &policy.approvals;
+    let sound = checks.sound(&["approvals", "required"]) && checks.sound(&["access"]);
+    let operators = policy.access.iter().filter(|entry| match entry.role {
+        Role::Operator | Role::Admin => true,
+        Role::Owner | Role::Viewer => false,
+    });
+    // Beside those that are named there is the token `admin`.
+    let people = 1 + u32::try_from(operators.count()).unwrap_or(u32::MAX - 1);
+    if sound && approvals.for_policy && approvals.required > people {
+        checks.refuse(
+            &["approvals", "required"],
+            Code::Contradiction,
+            format!(
+                "{} people have to approve a change of the policy, and only {people} may: nobody could ever change it again",
+                approvals.required
+            ),
+            "name more operators or admins under `access` first, in a commit of its own, or want fewer approvals",
+        );
     }
 }
 
