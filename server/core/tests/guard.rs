@@ -930,3 +930,23 @@ fn no_grace_ends_while_nobody_could_put_the_document_back() {
     world.pass(30);
     assert_eq!(world.healthy("web"), 0, "it can be read, and is not there");
 }
+
+#[test]
+fn a_commit_does_not_shorten_the_grace_of_what_it_removes() {
+    let mut world = World::new(2);
+    let unpruned = PolicySpec {
+        prune: false,
+        ..pruning_after_a_grace()
+    };
+    world.commit(few_jobs(), Some(unpruned));
+    world.pass(ENOUGH);
+    let at_once = PolicySpec {
+        prune_grace: Millis(0),
+        ..pruning_after_a_grace()
+    };
+    world.commit(few_jobs()[..1].to_vec(), Some(at_once.clone()));
+    world.pass(500);
+    assert_eq!(world.stops(), 0, "ten minutes held when it was removed");
+    world.pass(200);
+    assert!(world.stops() > 0);
+}

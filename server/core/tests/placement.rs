@@ -463,7 +463,14 @@ fn a_host_port_is_free_again_when_its_task_has_ended() {
         }];
         spec
     };
-    world.commit(vec![spec("other"), spec("web")], None);
+    let policy = || {
+        Some(PolicySpec {
+            prune: true,
+            prune_grace: Millis(0),
+            ..PolicySpec::built_in()
+        })
+    };
+    world.commit(vec![spec("other"), spec("web")], policy());
     world.pass(2);
     assert_eq!(world.healthy("other") + world.healthy("web"), 1);
     let placed = if world.healthy("web") == 1 {
@@ -481,12 +488,7 @@ fn a_host_port_is_free_again_when_its_task_has_ended() {
     world.pass(3);
     assert_eq!((world.healthy(placed), world.healthy(waits)), (1, 0));
     // Who is gone for good gives it up.
-    let policy = PolicySpec {
-        prune: true,
-        prune_grace: Millis(0),
-        ..PolicySpec::built_in()
-    };
-    world.commit(vec![spec(waits)], Some(policy));
+    world.commit(vec![spec(waits)], policy());
     world.pass(5);
     assert_eq!((world.healthy(placed), world.healthy(waits)), (0, 1));
 }

@@ -124,7 +124,12 @@ fn plans_of_a_service() {
         vec![service("api", 1)],
         None,
     );
-    text += &commit(&mut world, "still gone", vec![service("api", 1)], None);
+    text += &commit(
+        &mut world,
+        "still gone",
+        vec![service("api", 1)],
+        prune(false),
+    );
     text += &commit(
         &mut world,
         "gone, with prune",

@@ -736,8 +736,9 @@ impl Fleet {
             Hook::BeforeSync => {
                 entry.before_hooks = Some(began);
                 let own = |change: &&JobChange| jobs.contains(&change.job);
+                let grace = self.prune_grace(&plan);
                 for change in plan.changes.iter().filter(own) {
-                    self.apply_change(&plan, change, at);
+                    self.apply_change(&plan, change, grace, at);
                 }
             }
             Hook::AfterSync => entry.after_hooks = Some(began),
@@ -764,6 +765,7 @@ impl Fleet {
             .before_hooks
             .clone()
             .map_or(Vec::new(), |began| began.jobs);
+        let grace = self.prune_grace(&plan);
         self.revision = Some(plan.revision.clone());
         let is_frozen = |policy: Option<&PolicySpec>| policy.is_some_and(|it| it.freeze.is_some());
         if is_frozen(self.policy.as_ref()) && !is_frozen(plan.policy.as_ref()) {
@@ -774,7 +776,7 @@ impl Fleet {
         self.applied_plan = Some(id.clone());
         let rest = |change: &&JobChange| !held_already.contains(&change.job);
         for change in plan.changes.iter().filter(rest) {
-            self.apply_change(&plan, change, at);
+            self.apply_change(&plan, change, grace, at);
         }
         let awaited = awaited.filter(|_| hooks::after(self).next().is_some());
         if let Some(entry) = self.plan_mut(id) {
@@ -790,7 +792,23 @@ impl Fleet {
         }
     }
 
-    fn apply_change(&mut self, plan: &Plan, change: &JobChange, at: Timestamp) {
+    /// The grace of what a plan prunes: the longer one of the policy that it brings and of the one before, so that no commit shortens
+    /// what it is itself given.
+    fn prune_grace(&self, plan: &Plan) -> SignedDuration {
+        let grace = |policy: Option<&PolicySpec>| {
+            policy.map_or_else(|| PolicySpec::built_in().prune_grace, |it| it.prune_grace)
+        };
+        let (before, after) = (grace(self.policy.as_ref()), grace(plan.policy.as_ref()));
+        before.max(after).signed()
+    }
+
+    fn apply_change(
+        &mut self,
+        plan: &Plan,
+        change: &JobChange,
+        grace: SignedDuration,
+        at: Timestamp,
+    ) {
         match &change.action {
             JobAction::Create { target } => {
                 let version = first_version(plan, target, at);
@@ -832,11 +850,6 @@ impl Fleet {
                 source: _,
                 removed_by,
             } => {
-                // Whoever prunes has a policy that says so.
-                let grace = plan
-                    .policy
-                    .as_ref()
-                    .map_or(SignedDuration::ZERO, |policy| policy.prune_grace.signed());
                 if let Some(job) = self.jobs.get_mut(&change.job) {
                     job.declared = false;
                     if grace.is_zero() {

@@ -348,6 +348,9 @@ fn a_service_s_status_follows_its_tasks() {
     story.say(Event::PlanApplied {
         plan: PlanId::from("dd"),
     });
+    assert_eq!(story.status("web").0, JobStatus::Tombstone);
+    let job = JobId::from("web");
+    story.say(Event::GraceEnded { job });
     assert_eq!(story.status("web").0, JobStatus::Stopping);
 }
 
