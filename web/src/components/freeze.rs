@@ -59,7 +59,7 @@ fn one(freeze: &FreezeView) -> AnyView {
 pub fn out_of_time(shut: &OutOfTimeView) -> AnyView {
     let until = match shut.until {
         Some(until) => view! { "They go ahead by themselves "{text::time(until)}" ("<code>{until.to_string()}</code>"), " }.into_any(),
-        None => view! { "They go ahead " }.into_any(),
+        None => view! { "They go ahead by themselves once the policy lets them, " }.into_any(),
     };
     let name = shut.window.clone().unwrap_or_else(|| "allow".to_owned());
     notice(

@@ -304,7 +304,7 @@ fn words(plan: &PlanView) -> AnyView {
     let words = plan.approvals.iter().map(|word| view! {
         <li data-test-approval=word.by.clone()>
             "Approved by "{word.by.clone()}" "{text::time(word.at)}": "{text::rich(&word.reason)}
-            {word.expires_at.map(|until| view! { <span class="dim">" (counts until "{text::time(until)}")"</span> })}
+            {word.expires_at.map(|until| view! { <span class="dim">" (expires "{text::time(until)}")"</span> })}
         </li>
     }).collect_view();
     view! { <ul class="notes">{words}</ul> }.into_any()

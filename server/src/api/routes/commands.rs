@@ -9,15 +9,19 @@ use crate::api::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use jiff::Timestamp;
 use muster_core::access;
 use muster_core::decide::Command;
 use muster_core::describe::short;
+use muster_core::fleet::Fleet;
+use muster_core::guard;
 use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, Problem,
     ResumeRequest, RollbackRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, PlanId};
+use std::collections::BTreeSet;
 
 /// The longest reason, in characters: a paragraph.
 const MAX_REASON: usize = 1000;
@@ -126,12 +130,29 @@ pub async fn approve_plan(
     let reason = reason(&request)?;
     let plan = known_plan(&state, &plan)?;
     let path = format!("/api/v1/plans/{plan}/approve");
-    let message = format!("plan {} is approved", short(plan.as_str()));
+    let message = state.read(|fleet| approval(fleet, &plan, &caller.name, state.now()));
     let command = Command::ApprovePlan {
         plan,
         reason: reason.clone(),
     };
     give(state, caller, &headers, path, command, reason, message).await
+}
+
+/// What an approval by `name` comes to: the plan is approved, or waits for more people.
+fn approval(fleet: &Fleet, plan: &PlanId, name: &str, now: Timestamp) -> String {
+    let mut people = fleet
+        .plan(plan)
+        .map_or(BTreeSet::new(), |entry| entry.approvers(now));
+    people.insert(name);
+    let required = guard::policy(fleet).approvals.required;
+    let short = short(plan.as_str());
+    if people.len() >= usize::try_from(required).unwrap_or(usize::MAX) {
+        return format!("plan {short} is approved");
+    }
+    format!(
+        "plan {short} has {} of the {required} approvals by different people that the policy wants",
+        people.len()
+    )
 }
 
 /// Says no to a held plan.

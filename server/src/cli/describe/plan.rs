@@ -18,14 +18,25 @@ pub(in crate::cli) fn sheet(plan: &PlanView, now: Timestamp, screen: &Screen) ->
         sheet.field_in("Held because", hold, Tone::Bad);
     }
     for word in &plan.approvals {
+        let over = word.expires_at.filter(|until| *until <= now);
+        let over = over.map_or(String::new(), |until| {
+            format!(" (counts no more: it expired {})", with_age(now, until))
+        });
         sheet.field(
             "Approved",
             format!(
-                "by {}, {}: {}",
+                "by {}, {}: {}{over}",
                 word.by,
                 with_age(now, word.at),
                 word.reason
             ),
+        );
+    }
+    if plan.can_be_approved && plan.approvals_required > 1 {
+        let required = plan.approvals_required;
+        sheet.field(
+            "Approvals",
+            format!("by {required} different people are wanted"),
         );
     }
     if let Some(word) = &plan.refusal {

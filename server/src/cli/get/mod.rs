@@ -355,12 +355,9 @@ pub(super) async fn run(
                 .any("cause", &filter.cause)
                 .0;
             let listed = client.list(&["drift"], &query, filter.limit).await?;
-            show(
-                &listed,
-                screen,
-                "drift: what runs is what git says",
-                |listed| Ok(rows::drift(&listed.typed()?, now, wide)),
-            )?;
+            show(&listed, screen, "drifts from git", |listed| {
+                Ok(rows::drift(&listed.typed()?, now, wide))
+            })?;
         }
         What::Events(filter) => {
             let query = Filters::default()
