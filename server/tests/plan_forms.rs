@@ -53,8 +53,8 @@ async fn printed(plane: &Plane, token: &str, arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         output.status.code(),
-        Some(1),
-        "something would change: {error}"
+        Some(2),
+        "one of its documents is refused: {error}"
     );
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -73,7 +73,7 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
                 Event::PlanApproved {
                     plan: plan.id.clone(),
                     reason,
-                    expires_at: now,
+                    expires_at: now + HORIZON,
                 },
             );
         }

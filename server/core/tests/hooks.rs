@@ -456,6 +456,18 @@ fn a_plan_with_hooks_is_predicted_as_if_they_succeed() {
     );
 }
 
+#[test]
+fn a_plan_with_hooks_that_is_held_is_predicted_as_if_it_were_approved() {
+    let many = |size: u32| service("many", size);
+    let mut world = running(vec![migrate(), web(1), many(12)]);
+    let (before, now) = (world.fleet.clone(), world.now);
+    world.commit(vec![migrate(), web(1), many(4)], None);
+    assert!(world.fleet.held_plan().is_some());
+    let made = plan(&before, &world.last_input.clone().expect("a commit"), now);
+    let prediction = predict(&before, &made, now);
+    assert_eq!((prediction.started, prediction.stopped), (0, 8));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Commit { web: u32, api: u32, hooks: u32 },
