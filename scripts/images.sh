@@ -24,7 +24,11 @@ all_in_registry() {
   local image
   for image in "${images[@]}"; do in_registry "$image" || return 1; done
 }
-if in_registry "$marker" && all_in_registry; then exit 0; fi
+if in_registry "$marker" && all_in_registry; then
+  # An engine that another registry was beside may have others by these names; what is the same costs nothing.
+  for image in "${images[@]}"; do docker pull -q "$registry/$image" >/dev/null; done
+  exit 0
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -68,14 +68,16 @@ fn a_plan_is_seen_before_it_is_made_and_compared_with_what_came_of_it() {
         "{markdown}"
     );
 
-    // What would take too much away is told by its exit code; what is wrong with a document is told, too.
+    // What would take too much away is told by its exit code, and so is what is wrong with a document.
     stack.repo.remove(&large.file());
+    let (code, text) = said(&muster_plan(&stack, &["--worktree", &tree]));
+    assert_eq!(code, Some(3), "{text}");
     stack.repo.write(
         "typo.yaml",
         "apiVersion: muster/v1\nkind: Job\nname: typo\nimgae: x\n",
     );
     let (code, text) = said(&muster_plan(&stack, &["--worktree", &tree]));
-    assert_eq!(code, Some(3), "{text}");
+    assert_eq!(code, Some(2), "{text}");
     assert!(
         text.contains("prune large") && text.contains("did you mean `image`?"),
         "{text}"

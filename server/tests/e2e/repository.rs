@@ -343,6 +343,15 @@ fn a_pruned_job_names_the_commit_that_removed_it_and_is_back_with_the_same_conta
 
     // A grace that is over stops it, and nothing else.
     stack.repo.write("policy.yaml", &graceful("3s"));
+    stack.repo.push("Shorten the grace");
+    // It holds for what later commits remove.
+    eventually(secs(20), "the grace is shorter", || {
+        let plan = stack.api.plans()?.remove(0);
+        let is_it = plan.revision.subject == "Shorten the grace";
+        so(is_it && plan.status == PlanStatus::Applied, || {
+            format!("{plan:?}")
+        })
+    });
     stack.repo.remove(&web.file());
     stack.repo.push("Remove web for good");
     eventually(secs(30), "only kept runs", || {
