@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Writes a value so that after a crash either the old or the new file is there, whole. Returns once it is on the disk.
@@ -21,6 +21,8 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&beside)?;
+    // One that a crash left behind may have been made otherwise.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(hex::encode(Sha256::digest(&body)).as_bytes())?;
     file.write_all(b"\n")?;
     file.write_all(&body)?;

@@ -7,6 +7,7 @@
 //!
 //! The limits are the policy's that held *before* a plan: none can loosen what it is itself judged by.
 
+use crate::decide::scale::graces_end_after;
 use crate::disruption;
 use crate::drift;
 use crate::fleet::{Attempt, Fleet, Freeze, Job, STOP_WINDOW_SECS};
@@ -408,7 +409,7 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         .jobs
         .values()
         .filter_map(|job| job.tombstone.as_ref())
-        .map(|tombstone| tombstone.until);
+        .map(|tombstone| tombstone.until.max(graces_end_after(fleet)));
     held.chain(freezes)
         .chain(graces)
         .chain(disruption::next_due(fleet, now))

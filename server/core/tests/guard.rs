@@ -950,3 +950,22 @@ fn a_commit_does_not_shorten_the_grace_of_what_it_removes() {
     world.pass(200);
     assert!(world.stops() > 0);
 }
+
+#[test]
+fn a_new_leader_looks_at_the_repository_before_it_ends_a_grace() {
+    let policy = || Some(pruning_after_a_grace());
+    let mut world = World::new(2);
+    world.commit(few_jobs(), policy());
+    world.pass(ENOUGH);
+    world.commit(few_jobs()[..1].to_vec(), policy());
+    // Nobody leads when the grace is over, and meanwhile the document is put back.
+    world.now += SignedDuration::from_hours(1);
+    let (cell, version) = ("test".into(), "0.1.0".to_owned());
+    world.give(Input::Lead { cell, version }).expect("a leader");
+    world.connect();
+    world.pass(5);
+    assert_eq!(world.stops(), 0, "it has not read it yet");
+    world.commit(few_jobs(), policy());
+    world.pass(60);
+    assert_eq!((world.stops(), world.healthy("web")), (0, 3));
+}

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{World, facts, service};
+use jiff::SignedDuration;
 use muster_core::decide::schedule::LAUNCHES_AT_ONCE;
-use muster_core::decide::{Answer, Input};
+use muster_core::decide::{Answer, Command, Input};
 use muster_core::fleet::TaskPhase;
 use muster_core::view::task_detail;
 use muster_schemas::event::Event;
@@ -614,4 +615,49 @@ fn a_host_that_comes_and_goes_is_not_told_by_all_that_wait() {
         world.pass(15);
     }
     assert_eq!(told(&world), first, "they wait for the same as before");
+}
+
+#[test]
+fn a_removed_document_takes_nothing_from_what_runs_on() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 4)], None);
+    world.pass(12);
+    world.commit(vec![service("web", 2), service("other", 1)], None);
+    world.pass(12);
+    assert_eq!(world.healthy("web"), 2);
+    // The indexes that were given up are forgotten, and so is how often they ran.
+    world.now += SignedDuration::from_hours(1);
+    world.pass(2);
+    world.commit(vec![service("other", 1)], None);
+    world.pass(2);
+    let scale = Command::Scale {
+        job: JobId::from("web"),
+        desired: 4,
+        reason: "it is needed all the same".to_owned(),
+        until: None,
+    };
+    world.command(scale).expect("it runs on, and can be scaled");
+    world.pass(12);
+    assert_eq!(world.healthy("web"), 4);
+}
+
+#[test]
+fn a_host_of_its_own_is_kept_as_that() {
+    let mut world = World::new(1);
+    let alone = ConstraintSet {
+        exclusive_host: true,
+        ..ConstraintSet::default()
+    };
+    let db = || hard(with_cpus(service("db", 1), 1), alone.clone());
+    world.commit(vec![db()], None);
+    world.pass(2);
+    world.commit(vec![db(), with_cpus(service("web", 1), 1)], None);
+    world.pass(2);
+    for _ in 0..5 {
+        world.exit("db.0", 1);
+        world.tick();
+        assert_eq!(places(&world, "web"), on(&[]));
+        world.pass(20);
+        assert_eq!(places(&world, "db"), on(&[("host-0", 1)]));
+    }
 }

@@ -14,6 +14,7 @@ use muster_core::specs::Reader;
 use muster_schemas::event::RepositoryTrouble;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -93,12 +94,7 @@ pub async fn follow_repository(
         let due = again.as_ref().map(|again| again.due);
         let (reading, pauses) = tokio::select! {
             () = shutdown.cancelled() => return,
-            reading = async {
-                match next.take() {
-                    Some(reading) => Some(reading),
-                    None => readings.recv().await,
-                }
-            } => match reading {
+            reading = waiting_or_next(&mut next, &mut readings) => match reading {
                 None => return,
                 Some(Ok(reading)) => (reading, None),
                 Some(Err(trouble)) => {
@@ -107,7 +103,7 @@ pub async fn follow_repository(
                     continue;
                 }
             },
-            () = until(due) => {
+            () = until(due), if next.is_none() => {
                 let Some(Again { reading, pauses, .. }) = again.take() else { continue };
                 (reading, Some(pauses))
             }
@@ -118,15 +114,29 @@ pub async fn follow_repository(
             Some(_) => Patience::LONG,
         };
         let all = |_: &Fleet, wanted| (wanted, BTreeMap::new());
-        let prepared = tokio::select! {
-            () = shutdown.cancelled() => return,
-            prepared = prepare(&control, &reading, &mut reader, patience, all) => prepared,
-            newer = readings.recv() => {
-                let Some(newer) = newer else { return };
-                next = Some(newer);
-                continue;
+        let is_patient = pauses.is_some();
+        let prepared = {
+            let mut preparing = pin!(prepare(&control, &reading, &mut reader, patience, all));
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    prepared = &mut preparing => break Some(prepared),
+                    // The first look is short, and is always finished: else who pushes often enough would never have a plan. A
+                    // trouble of the repository makes no reading worse that is there.
+                    newer = readings.recv(), if is_patient && next.is_none() => match newer {
+                        None => return,
+                        Some(newer) => {
+                            let is_reading = newer.is_ok();
+                            next = Some(newer);
+                            if is_reading {
+                                break None;
+                            }
+                        }
+                    },
+                }
             }
         };
+        let Some(prepared) = prepared else { continue };
         let taken = prepared.as_ref().map_or(Taken::Part, |(_, taken)| *taken);
         again = (taken != Taken::Whole).then(|| {
             let mut pauses = pauses.unwrap_or_else(|| Box::new(pace.pauses()));
@@ -149,6 +159,14 @@ pub async fn follow_repository(
                 count::synced(began.elapsed());
             }
         }
+    }
+}
+
+/// What came while something else was done, or what comes next.
+async fn waiting_or_next<T>(waiting: &mut Option<T>, next: &mut mpsc::Receiver<T>) -> Option<T> {
+    match waiting.take() {
+        Some(waiting) => Some(waiting),
+        None => next.recv().await,
     }
 }
 

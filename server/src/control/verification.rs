@@ -18,6 +18,7 @@ use std::time::Instant;
 /// Checks every record and every snapshot once; says what is wrong in the log, in the health and as an alert.
 pub async fn verify_journal(control: &ControlHandle) {
     let started = Instant::now();
+    let mut is_damaged = false;
     let trouble = match control.journal().verify().await {
         Ok(verified) => {
             tracing::info!(
@@ -29,6 +30,8 @@ pub async fn verify_journal(control: &ControlHandle) {
             None
         }
         Err(error) => {
+            // A disk that does not answer for a moment is told as well, and is no damage.
+            is_damaged = error.is_damage();
             let error = with_sources(&error);
             tracing::error!(error, "the check of the whole journal failed");
             Some(format!("the check of the whole journal failed: {error}"))
@@ -39,15 +42,19 @@ pub async fn verify_journal(control: &ControlHandle) {
         .journal_trouble
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = trouble.clone();
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = trouble.filter(|_| is_damaged) {
         freeze(control, trouble).await;
     }
 }
 
-/// Freezes the cell, unless somebody has done so already.
+/// Freezes the cell, unless somebody has done so already until they say otherwise.
 async fn freeze(control: &ControlHandle, trouble: String) {
     let scope = FreezeScope::Cell;
-    if control.read(|fleet| fleet.freeze(&scope, Timestamp::now()).is_some()) {
+    let is_frozen = control.read(|fleet| {
+        let freeze = fleet.freeze(&scope, Timestamp::now());
+        freeze.is_some_and(|freeze| freeze.until.is_none())
+    });
+    if is_frozen {
         return;
     }
     let command = Command::Freeze {

@@ -29,13 +29,17 @@ impl Filter {
         if !self.wants_kind(subjects_in(fleet, record).kind) {
             return false;
         }
-        let any_job = self.jobs.is_empty() && self.apps.is_empty();
-        any_job
+        !self.names_jobs()
             || match concerns(fleet, record) {
                 Concerns::Jobs(jobs) => jobs.iter().any(|concerned| self.wants_job(concerned)),
                 // One too many is looked at and put aside; one that is missing is missed.
                 Concerns::Forgotten => true,
             }
+    }
+
+    /// Whether only some jobs are asked for.
+    pub fn names_jobs(&self) -> bool {
+        !self.jobs.is_empty() || !self.apps.is_empty()
     }
 
     /// Whether a job is one of those that are asked for, or may be.

@@ -97,7 +97,10 @@ fn triggers(target: &EventTarget, trigger: &Trigger<'_>) -> Vec<Value> {
         );
         jobs.truncate(MAX_TRIGGERS);
     }
-    if jobs.is_empty() {
+    if jobs.is_empty() && target.filter.names_jobs() {
+        // It was of a job that is not known any more: a pipeline is started for one that is asked for, or not at all.
+        Vec::new()
+    } else if jobs.is_empty() {
         vec![trigger.body(None)]
     } else {
         jobs.iter().map(|job| trigger.body(Some(job))).collect()

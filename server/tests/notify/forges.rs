@@ -338,7 +338,7 @@ async fn a_forge_that_hangs_and_a_plan_that_does_hold_up_no_other() {
         "{file}    pullRequests: true\n{other}    pullRequests: true\nhooks:\n  github:\n    secret: a key\n  gitea:\n    secret: a key\n"
     );
     let mut rig = Rig::new(&file);
-    rig.bounds.plan = std::time::Duration::from_millis(200);
+    rig.bounds.plan = std::time::Duration::from_secs(2);
     rig.start();
     let began = std::time::Instant::now();
     rig.pull_request(&pull(ForgeKind::Github, 7));

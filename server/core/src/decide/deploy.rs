@@ -69,7 +69,8 @@ pub(super) fn request(
         (JobKind::Batch | JobKind::Service, _) => {}
     }
     let running = draft.fleet.deploys.iter();
-    let running = running.filter(|known| known.status == DeployStatus::Running);
+    let running =
+        running.filter(|known| known.status == DeployStatus::Running || known.wants_back());
     if running.count() >= DEPLOYS_AT_ONCE {
         return Err(Refusal::TooManyDeploys);
     }

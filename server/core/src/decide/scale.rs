@@ -5,7 +5,7 @@ use super::{Draft, automation, rollout};
 use crate::fleet::{Fleet, Job, Task, TaskPhase};
 use crate::guard;
 use crate::hooks;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
 use muster_schemas::spec::{JobKind, Millis};
@@ -123,7 +123,7 @@ pub(super) fn follow_jobs(draft: &mut Draft<'_>) {
 
 /// Pruned jobs whose grace is over are stopped from here on, unless they are frozen, or what would keep them cannot be read.
 fn end_graces(draft: &mut Draft<'_>) {
-    if may_be_unread(draft.fleet) {
+    if may_be_unread(draft.fleet) || graces_end_after(draft.fleet) > draft.now {
         return;
     }
     let over: Vec<JobId> = draft
@@ -147,8 +147,17 @@ fn end_graces(draft: &mut Draft<'_>) {
 /// its documents, which may be any job's, cannot be read.
 pub fn may_be_unread(fleet: &Fleet) -> bool {
     let latest = fleet.plans.back().map(|entry| &entry.plan.refused);
-    let mut refused = latest.into_iter().flatten().chain(&fleet.refused);
+    let mut refused = latest.unwrap_or(&fleet.refused).iter();
     fleet.trouble.is_some() || refused.any(|problem| problem.job.is_none())
+}
+
+/// A new leader looks at the repository first: a document may have been put back while nobody led. What it finds, or that it finds
+/// nothing, it knows within this time.
+const READ_FIRST: SignedDuration = SignedDuration::from_secs(30);
+
+/// No grace ends before then.
+pub(crate) fn graces_end_after(fleet: &Fleet) -> Timestamp {
+    fleet.led_since + READ_FIRST
 }
 
 /// Queued tasks take the version that they are to run now.

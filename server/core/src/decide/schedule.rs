@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, HostId, JobId, TaskId};
 use muster_schemas::spec::{ConstraintSet, JobSpec, Tier};
-use muster_schemas::state::{Blocked, BlockedBy, HostRefusal, HostResources, ResourceKind};
+use muster_schemas::state::{
+    Blocked, BlockedBy, HostRefusal, HostResources, QueueReason, ResourceKind,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
@@ -47,6 +49,8 @@ pub struct Room<'a> {
 struct Kept {
     resources: HostResources,
     ports: BTreeSet<u16>,
+    /// Whether one of them wants the host for itself.
+    exclusive: bool,
     /// The first task that it is kept for.
     first: TaskId,
 }
@@ -178,8 +182,10 @@ impl Room<'_> {
         let kept = self.kept.entry(of).or_insert_with(|| Kept {
             resources: HostResources::default(),
             ports: BTreeSet::new(),
+            exclusive: spec.constraints.hard.exclusive_host,
             first: task.clone(),
         });
+        kept.exclusive |= spec.constraints.hard.exclusive_host;
         add_resources(&mut kept.resources, spec);
         kept.ports
             .extend(spec.ports.iter().filter_map(|port| port.host_port));
@@ -192,9 +198,18 @@ impl Room<'_> {
         let others = self.kept.iter();
         let mut others = others.filter(|((tier, job), _)| *tier <= spec.tier && *job != spec.name);
         others.find_map(|(_, kept)| {
-            sum(&mut taken, &kept.resources);
+            let mut with = taken;
+            sum(&mut with, &kept.resources);
+            // What would not fit any more is kept for nobody.
+            let fits = |((_, has), (_, with)): ((_, u64), (_, u64))| with <= has;
+            if !dimensions(has).into_iter().zip(dimensions(&with)).all(fits) {
+                return None;
+            }
+            taken = with;
             let mut ports = spec.ports.iter().filter_map(|port| port.host_port);
             let takes = too_little(has, &taken, spec).is_some()
+                || kept.exclusive
+                || spec.constraints.hard.exclusive_host
                 || ports.any(|port| kept.ports.contains(&port));
             let task = kept.first.clone();
             takes.then_some(HostRefusal::KeptFor { task })
@@ -325,10 +340,13 @@ impl Room<'_> {
 /// The host that keeps room for a task: it ran there, ended by itself, and waits only for its delay to be over. It was placed once,
 /// and must not lose that to what came after it.
 fn kept_on(fleet: &Fleet, task: &Task, now: Timestamp) -> Option<HostId> {
-    let TaskPhase::Queued { not_before, .. } = &task.phase else {
+    let TaskPhase::Queued {
+        since, not_before, ..
+    } = &task.phase
+    else {
         return None;
     };
-    if *not_before <= now || not_before.duration_since(now) > KEPT_FOR {
+    if *not_before <= now || not_before.duration_since(*since) > KEPT_FOR {
         return None;
     }
     let attempt = fleet.last_attempt(task)?;
@@ -510,9 +528,12 @@ fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
         .filter(|(job, task)| is_asked_for(job, task))
         .filter_map(|(job, task)| match &task.phase {
             TaskPhase::Queued {
-                since, not_before, ..
+                reason,
+                since,
+                not_before,
             } if *not_before <= now => {
-                let is_new = task.attempts == 0;
+                // A new run of a batch, or an index that is wanted again, is new as well.
+                let is_new = *reason == QueueReason::New;
                 Some((job.spec().tier, is_new, *since, &task.id))
             }
             TaskPhase::Queued { .. } | TaskPhase::Active { .. } | TaskPhase::Finished { .. } => {
@@ -526,8 +547,11 @@ fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
 
 /// Whether a task may start. That nothing stops when a document is removed starts nothing that has never run: who takes back a
 /// slip takes back what had not begun.
+///
+/// What runs on has what it needs: tasks that came to be since then, by its rollout or by somebody's word, are started.
 pub fn is_asked_for(job: &Job, task: &Task) -> bool {
-    job.declared || task.attempts > 0
+    let removed = job.history.back();
+    job.declared || task.attempts > 0 || removed.is_some_and(|removed| task.created_at > removed.at)
 }
 
 fn is_news(job: &Job, id: &TaskId, blocked: &Blocked, waiting: usize, now: Timestamp) -> bool {
