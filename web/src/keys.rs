@@ -1,6 +1,7 @@
 //! The keyboard: what a key does where no field has the focus.
 
 use crate::components::panels::Panel;
+use crate::components::shape::icons;
 use crate::components::{jump, rows};
 use crate::past::past;
 use crate::theme::Theme;
@@ -8,15 +9,15 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast;
 
-/// The pages that the rail leads to: the key that follows `g`, the address and the name.
-pub const PAGES: [(&str, &str, &str); 7] = [
-    ("j", "/jobs", "Jobs"),
-    ("t", "/tasks", "Tasks"),
-    ("h", "/hosts", "Hosts"),
-    ("p", "/plans", "Plans"),
-    ("d", "/deploys", "Deploys"),
-    ("r", "/drift", "Drift"),
-    ("e", "/events", "Events"),
+/// The pages that the rail leads to: the key that follows `g`, the address, the name and the drawing.
+pub const PAGES: [(&str, &str, &str, &str); 7] = [
+    ("j", "/jobs", "Jobs", icons::JOBS),
+    ("t", "/tasks", "Tasks", icons::TASKS),
+    ("h", "/hosts", "Hosts", icons::HOSTS),
+    ("p", "/plans", "Plans", icons::PLANS),
+    ("d", "/deploys", "Deploys", icons::DEPLOYS),
+    ("r", "/drift", "Drift", icons::DRIFT),
+    ("e", "/events", "Events", icons::EVENTS),
 ];
 
 /// `g` waits so long for the key that follows it.
@@ -40,8 +41,8 @@ pub fn listen(panel: RwSignal<Panel>, theme: RwSignal<Theme>) {
         }
         let chord = event.time_stamp() - went.get_value() < CHORD_MILLIS;
         went.set_value(f64::MIN);
-        let page = PAGES.iter().find(|(letter, _, _)| *letter == key);
-        if let Some((_, to, _)) = page.filter(|_| chord) {
+        let page = PAGES.iter().find(|(letter, ..)| *letter == key);
+        if let Some((_, to, ..)) = page.filter(|_| chord) {
             event.prevent_default();
             return navigate(&past.along(to), leptos_router::NavigateOptions::default());
         }

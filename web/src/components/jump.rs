@@ -31,8 +31,8 @@ struct Place {
 fn pages(query: &str) -> Vec<Place> {
     PAGES
         .into_iter()
-        .filter(|(_, _, name)| name.to_lowercase().starts_with(&query.to_lowercase()))
-        .map(|(key, address, name)| Place {
+        .filter(|(_, _, name, _)| name.to_lowercase().starts_with(&query.to_lowercase()))
+        .map(|(key, address, name, _)| Place {
             kind: "Page",
             name: name.to_owned(),
             beside: format!("g {key}"),

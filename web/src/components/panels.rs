@@ -70,7 +70,7 @@ pub fn keys(open: RwSignal<Panel>) -> AnyView {
     };
     let pages = PAGES
         .iter()
-        .map(|(key, _, name)| row(&["g", key], name))
+        .map(|(key, _, name, _)| row(&["g", key], name))
         .collect_view();
     let search = row(&["/"], "Search jobs, tasks and hosts");
     let others = KEYS

@@ -3,6 +3,7 @@
 use crate::components::panels::{self, Panel};
 use crate::components::shape::{icon, icons, shape};
 use crate::components::{jump, text, time};
+use crate::keys::PAGES;
 use crate::live::{Link, live};
 use crate::may::May;
 use crate::past::past;
@@ -16,17 +17,6 @@ use leptos_router::hooks::use_location;
 use muster_schemas::api::{FleetView, Severity};
 use muster_schemas::plan::FreezeScope;
 
-/// The rail's pages.
-const PAGES: [(&str, &str, &str); 7] = [
-    ("/jobs", "Jobs", icons::JOBS),
-    ("/tasks", "Tasks", icons::TASKS),
-    ("/hosts", "Hosts", icons::HOSTS),
-    ("/plans", "Plans", icons::PLANS),
-    ("/deploys", "Deploys", icons::DEPLOYS),
-    ("/drift", "Drift", icons::DRIFT),
-    ("/events", "Events", icons::EVENTS),
-];
-
 /// The rail on the left.
 pub fn rail(may: May) -> AnyView {
     let whose = move || match may.session() {
@@ -39,7 +29,7 @@ pub fn rail(may: May) -> AnyView {
     let who: Who = expect_context();
     let links = PAGES
         .into_iter()
-        .map(|(to, name, drawing)| {
+        .map(|(_, to, name, drawing)| {
             let here = move || {
                 path.with(|path| {
                     path == to

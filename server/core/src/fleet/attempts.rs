@@ -69,17 +69,6 @@ impl Deref for Attempts {
     }
 }
 
-impl FromIterator<Attempt> for Attempts {
-    fn from_iter<I: IntoIterator<Item = Attempt>>(attempts: I) -> Self {
-        let by_id: BTreeMap<_, _> = attempts
-            .into_iter()
-            .map(|attempt| (attempt.id, attempt))
-            .collect();
-        let running = count_running(&by_id);
-        Self { by_id, running }
-    }
-}
-
 /// A snapshot holds the attempts alone: what is kept beside follows from them.
 impl Serialize for Attempts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
