@@ -398,9 +398,12 @@ impl std::fmt::Display for LimitScope {
 pub enum HoldReason {
     /// It would stop too much at once.
     TooManyStops {
-        /// So many tasks would stop.
+        /// So many tasks would have stopped.
         stops: u32,
-        /// So many run.
+        /// So many of them were taken away shortly before, by plans and sizes that nobody approved.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        before: u32,
+        /// So many run, or ran before those were taken away.
         running: u32,
         /// More than so many tasks …
         limit_count: u32,
@@ -464,6 +467,10 @@ pub enum HoldReason {
     },
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl HoldReason {
     /// Whether people's approval lets a plan through in spite of it.
     pub fn can_be_approved(&self) -> bool {
@@ -486,6 +493,7 @@ impl std::fmt::Display for HoldReason {
         match self {
             HoldReason::TooManyStops {
                 stops,
+                before,
                 running,
                 limit_count,
                 limit_percent,
@@ -494,6 +502,9 @@ impl std::fmt::Display for HoldReason {
                 write!(f, "it would stop {stops} of {running} running tasks")?;
                 if let Some(part) = part {
                     write!(f, " of {part}")?;
+                }
+                if *before > 0 {
+                    write!(f, ", with the {before} that were taken away shortly before")?;
                 }
                 write!(
                     f,

@@ -113,6 +113,14 @@ pub struct Limits {
     /// A plan that would take away more is held until a person approves it.
     #[serde(default = "Limits::default_stops_per_plan")]
     pub stops_per_plan: Bound,
+    /// What plans and `muster scale` took away in this time before a plan, without a person's approval, counts with what the plan
+    /// takes away: so many small commits are judged as the one that they add up to. At most an hour; `0s` judges each by itself.
+    #[serde(
+        default = "Limits::default_plan_window",
+        skip_serializing_if = "Limits::is_default_plan_window"
+    )]
+    #[cfg_attr(feature = "describe", schemars(example = &"10m"))]
+    pub plan_window: Millis,
     /// Automated stops in any 60 seconds, whatever their reason. What is beyond it waits.
     #[serde(default = "Limits::default_stops_per_minute")]
     pub stops_per_minute: Bound,
@@ -131,6 +139,19 @@ impl Limits {
         percent: 5,
     };
 
+    /// Without a policy. A person who removes things one by one takes longer; a script that runs wild does not.
+    pub const PLAN_WINDOW: Millis = Millis::secs(600);
+    /// What was taken away longer ago than this counts for nothing.
+    pub const LONGEST_PLAN_WINDOW: Millis = Millis::secs(3600);
+
+    fn default_plan_window() -> Millis {
+        Self::PLAN_WINDOW
+    }
+
+    fn is_default_plan_window(window: &Millis) -> bool {
+        *window == Self::PLAN_WINDOW
+    }
+
     fn default_stops_per_plan() -> Bound {
         Self::STOPS_PER_PLAN
     }
@@ -148,6 +169,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             stops_per_plan: Self::STOPS_PER_PLAN,
+            plan_window: Self::PLAN_WINDOW,
             stops_per_minute: Self::STOPS_PER_MINUTE,
         }
     }

@@ -93,6 +93,8 @@ fn plans_of_a_service() {
     let mut text = commit(&mut world, "new", vec![web.clone()], None);
     text += &commit(&mut world, "more", vec![resized(6)], None);
     text += &commit(&mut world, "fewer", vec![resized(4)], None);
+    // What was taken away now does not count with what comes below.
+    world.pass(700);
     let owned = edit(web.clone(), |spec| {
         spec.owner = "others@example.com".to_owned()
     });

@@ -86,7 +86,8 @@ pub(super) fn scale(
     } else {
         0
     };
-    if let Some(limit) = guard::too_many_of_job(fleet, job, stops) {
+    let limits = guard::too_many_of_job(fleet, job, stops, desired, draft.now);
+    if let [limit, ..] = &limits[..] {
         return Err(Refusal::TooManyStops {
             job: id,
             limit: limit.to_string(),

@@ -428,7 +428,7 @@ pub enum Refusal {
     },
     /// A size that would take too much away at once.
     #[error(
-        "job `{job}` is not scaled: {limit}; go down in smaller steps, or commit the size, so that somebody can approve the plan"
+        "job `{job}` is not scaled: {limit}; go down by less, wait a while, or commit the size, so that somebody can approve the plan"
     )]
     TooManyStops {
         /// The job.

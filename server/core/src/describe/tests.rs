@@ -201,6 +201,7 @@ fn every_event() -> Vec<Event> {
             plan: plan().id,
             reasons: vec![HoldReason::TooManyStops {
                 stops: 8,
+                before: 0,
                 running: 10,
                 limit_count: 5,
                 limit_percent: 20,

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::disruption::may_serve;
 use crate::hooks;
+use crate::plan::serving_tasks;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
@@ -345,21 +346,24 @@ impl Fleet {
                 reason,
                 until,
             } => {
-                if let Some(job) = self.jobs.get_mut(job) {
-                    job.resize = Some(Resize {
-                        desired: *desired,
-                        by: record.actor.to_string(),
-                        reason: reason.clone(),
-                        since: at,
-                        until: *until,
-                    });
-                }
+                let resize = Resize {
+                    desired: *desired,
+                    by: record.actor.to_string(),
+                    reason: reason.clone(),
+                    since: at,
+                    until: *until,
+                };
+                self.noting_reduction(job, at, |fleet| {
+                    if let Some(job) = fleet.jobs.get_mut(job) {
+                        job.resize = Some(resize);
+                    }
+                });
             }
-            Event::ResizeEnded { job, .. } => {
-                if let Some(job) = self.jobs.get_mut(job) {
+            Event::ResizeEnded { job, .. } => self.noting_reduction(job, at, |fleet| {
+                if let Some(job) = fleet.jobs.get_mut(job) {
                     job.resize = None;
                 }
-            }
+            }),
             Event::PutBackOrdered { attempt, fields } => {
                 self.attempts.change(attempt, |attempt| {
                     attempt.put_back.clone_from(fields);
@@ -760,6 +764,9 @@ impl Fleet {
         };
         entry.applied_at = Some(at);
         let plan = Arc::clone(&entry.plan);
+        // Who approved what it takes away has seen what was taken before it, too.
+        let was_too_much = |reason: &HoldReason| matches!(reason, HoldReason::TooManyStops { .. });
+        let is_approved = !entry.approvals.is_empty() && entry.holds.iter().any(was_too_much);
         // The changes of hooks that ran before it hold already.
         let held_already = entry
             .before_hooks
@@ -776,11 +783,32 @@ impl Fleet {
         self.applied_plan = Some(id.clone());
         let rest = |change: &&JobChange| !held_already.contains(&change.job);
         for change in plan.changes.iter().filter(rest) {
-            self.apply_change(&plan, change, grace, at);
+            self.noting_reduction(&change.job, at, |fleet| {
+                fleet.apply_change(&plan, change, grace, at);
+            });
+        }
+        if is_approved {
+            self.reductions.clear();
         }
         let awaited = awaited.filter(|_| hooks::after(self).next().is_some());
         if let Some(entry) = self.plan_mut(id) {
             entry.awaited_by_hooks = awaited;
+        }
+    }
+
+    /// Makes a change of a job, and notes it if the job has fewer tasks by it. What is not running is not taken away.
+    fn noting_reduction(&mut self, id: &JobId, at: Timestamp, change: impl FnOnce(&mut Self)) {
+        let before = self.jobs.get(id).map(|job| {
+            let size = serving_tasks(job).min(job.size_asked_for());
+            (size, Arc::clone(&job.current().spec))
+        });
+        change(self);
+        let Some((size, spec)) = before else {
+            return;
+        };
+        let after = self.jobs.get(id).map_or(0, Job::size_asked_for);
+        if after < size {
+            self.reductions.note(at, id, spec.app(), spec.tier, size);
         }
     }
 

@@ -204,6 +204,14 @@ impl Job {
         resized.unwrap_or_else(|| self.spec().size())
     }
 
+    /// How many tasks are to be left of it as things stand: none once its document is removed, although they run on in its grace.
+    pub fn size_asked_for(&self) -> u32 {
+        if self.tombstone.is_some() {
+            return 0;
+        }
+        self.desired()
+    }
+
     /// What is left of the size that somebody gave it when `spec` takes the place of the spec that holds. Git's word on the size
     /// ends it, unless the policy has the field ignored; then, and while git says the same as before, it stays, within the
     /// new bounds.

@@ -9,6 +9,7 @@ mod attempts;
 mod deploy;
 mod host;
 mod job;
+mod reductions;
 mod rollout;
 mod task;
 
@@ -17,6 +18,7 @@ pub use attempts::Attempts;
 pub use deploy::{DEPLOYS_AT_ONCE, DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
+pub use reductions::{Reduced, Reductions};
 pub use rollout::{Abort, JobRollout, Metric, Movement, Stall};
 pub use task::{PAST_KEPT, Task, TaskPhase};
 
@@ -72,6 +74,9 @@ pub struct Fleet {
     /// The automated stops that were ordered in the last minute.
     #[serde(default)]
     pub stops: VecDeque<RecentStop>,
+    /// What was made smaller lately without anybody's approval.
+    #[serde(default, skip_serializing_if = "Reductions::is_empty")]
+    pub reductions: Reductions,
     /// The latest deploys, oldest first, at most [`DEPLOYS_KEPT`] that have ended.
     #[serde(default)]
     pub deploys: VecDeque<Deploy>,
@@ -256,6 +261,7 @@ impl Default for Fleet {
             hosts: BTreeMap::new(),
             attempts: Attempts::default(),
             stops: VecDeque::new(),
+            reductions: Reductions::default(),
             deploys: VecDeque::new(),
             freezes: Vec::new(),
             tokens: BTreeMap::new(),

@@ -520,6 +520,7 @@ fn each_trouble_has_its_alert() {
         plan: PlanId::from("ee"),
         reasons: vec![HoldReason::TooManyStops {
             stops: 8,
+            before: 0,
             running: 10,
             limit_count: 5,
             limit_percent: 20,

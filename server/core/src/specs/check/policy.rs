@@ -5,7 +5,7 @@ use super::Checks;
 use crate::signatures::{KeyFault, SignerKey};
 use crate::window;
 use muster_schemas::access::{self, ADMIN, Role};
-use muster_schemas::spec::{Bound, Headroom, Millis, PolicySpec, ScopeLimits, Signatures};
+use muster_schemas::spec::{Bound, Headroom, Limits, Millis, PolicySpec, ScopeLimits, Signatures};
 use std::collections::BTreeSet;
 
 const MAX_WINDOWS: usize = 64;
@@ -29,6 +29,12 @@ pub(in crate::specs) fn policy(policy: &PolicySpec, checks: &mut Checks<'_>) {
     checks.within(&["pruneGrace"], policy.prune_grace, Millis(0), MOST_EXPIRY);
     let limits = &policy.limits;
     bound(&["limits", "stopsPerPlan"], limits.stops_per_plan, checks);
+    checks.within(
+        &["limits", "planWindow"],
+        limits.plan_window,
+        Millis(0),
+        Limits::LONGEST_PLAN_WINDOW,
+    );
     bound(
         &["limits", "stopsPerMinute"],
         limits.stops_per_minute,

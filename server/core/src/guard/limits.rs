@@ -1,0 +1,238 @@
+//! How much a plan may take away without a person's word: by itself, and with what was taken away shortly before it.
+
+use super::{policy, target_spec};
+use crate::drift;
+use crate::fleet::{Fleet, Job};
+use crate::plan::{serving_tasks, takes_away_now};
+use jiff::Timestamp;
+use muster_schemas::ids::JobId;
+use muster_schemas::plan::{HoldReason, JobAction, JobChange, LimitScope, Plan};
+use muster_schemas::spec::{JobSpec, PolicySpec, ScopeLimits, Tier};
+use std::collections::BTreeMap;
+
+/// What is taken away of one job.
+struct Takes<'a> {
+    app: &'a str,
+    tier: Tier,
+    /// Tasks that what is judged takes.
+    now: u32,
+    /// Tasks that were taken shortly before, and are not given back by it.
+    before: u32,
+    /// Those of them that do not run any more.
+    gone: u32,
+}
+
+impl<'a> Takes<'a> {
+    fn of(spec: &'a JobSpec, now: u32) -> Self {
+        Self {
+            app: spec.app(),
+            tier: spec.tier,
+            now,
+            before: 0,
+            gone: 0,
+        }
+    }
+
+    fn is_in(&self, part: Option<&LimitScope>) -> bool {
+        part.is_none_or(|part| is_in(self.app, self.tier, part))
+    }
+}
+
+/// The limits that a plan exceeds.
+pub(super) fn too_many_stops(
+    fleet: &Fleet,
+    plan: &Plan,
+    policy: &PolicySpec,
+    now: Timestamp,
+) -> Vec<HoldReason> {
+    // What runs may have become less since the plan was made, and a part of it more.
+    let changed = plan.changes.iter().filter_map(|change| {
+        let takes = takes_away_now(fleet, change);
+        Some((&change.job, Takes::of(changed_spec(fleet, change)?, takes)))
+    });
+    let mut takes: BTreeMap<&JobId, Takes<'_>> = changed.collect();
+    for (job, shrinks_by) in shrunk_by_policy(fleet, plan) {
+        let entry = takes.entry(&job.id);
+        entry.or_insert_with(|| Takes::of(job.spec(), 0)).now += shrinks_by;
+    }
+    let size_after = |job: &Job| {
+        let change = plan.changes.iter().find(|change| change.job == job.id);
+        change.map_or_else(
+            || job.size_asked_for(),
+            |change| size_after(job, change, plan),
+        )
+    };
+    add_before(fleet, &mut takes, policy, now, size_after);
+    judge(fleet, &takes, policy)
+}
+
+/// The limits that taking so many tasks of one job away at once, so that `desired` are left, would exceed: as
+/// [`HoldReason::TooManyStops`], which a plan that does it would be held for.
+pub fn too_many_of_job(
+    fleet: &Fleet,
+    job: &Job,
+    stops: u32,
+    desired: u32,
+    now: Timestamp,
+) -> Vec<HoldReason> {
+    let policy = policy(fleet);
+    let mut takes = BTreeMap::from([(&job.id, Takes::of(job.spec(), stops))]);
+    add_before(fleet, &mut takes, &policy, now, |other| {
+        if other.id == job.id {
+            desired
+        } else {
+            other.size_asked_for()
+        }
+    });
+    judge(fleet, &takes, &policy)
+}
+
+/// Adds what was taken away shortly before and is not given back, where `size_after` is what is asked for of a job from here on.
+fn add_before<'a>(
+    fleet: &'a Fleet,
+    takes: &mut BTreeMap<&'a JobId, Takes<'a>>,
+    policy: &PolicySpec,
+    now: Timestamp,
+    size_after: impl Fn(&Job) -> u32,
+) {
+    let begin = now
+        .checked_sub(policy.limits.plan_window.signed())
+        .unwrap_or(Timestamp::MIN);
+    for (id, reduced, most) in fleet.reductions.since(begin) {
+        let job = fleet.jobs.get(id);
+        let asked_for = job.map_or(0, Job::size_asked_for);
+        let before = most.saturating_sub(asked_for.max(job.map_or(0, &size_after)));
+        // Not all of it need have stopped yet. What runs on is in what runs, and in what is taken of the job now.
+        let runs_on = job.map_or(0, serving_tasks).saturating_sub(asked_for);
+        let entry = takes.entry(id).or_insert(Takes {
+            app: &reduced.app,
+            tier: reduced.tier,
+            now: 0,
+            before: 0,
+            gone: 0,
+        });
+        entry.before = before.saturating_sub(runs_on.min(entry.now));
+        entry.gone = before.saturating_sub(runs_on);
+    }
+}
+
+fn judge(
+    fleet: &Fleet,
+    takes: &BTreeMap<&JobId, Takes<'_>>,
+    policy: &PolicySpec,
+) -> Vec<HoldReason> {
+    let cell = (None, policy.limits.stops_per_plan);
+    let parts = parts(policy).into_iter();
+    let parts = parts.filter_map(|(part, limits)| Some((Some(part), limits.stops_per_plan?)));
+    let mut reasons = Vec::new();
+    for (part, bound) in std::iter::once(cell).chain(parts) {
+        let sum = |count: fn(&Takes<'_>) -> u32| {
+            let within = takes.values().filter(|takes| takes.is_in(part.as_ref()));
+            within.map(count).fold(0, u32::saturating_add)
+        };
+        let (now, before) = (sum(|takes| takes.now), sum(|takes| takes.before));
+        let runs = match &part {
+            Some(part) => running_in(fleet, part),
+            None => fleet.running_tasks(),
+        };
+        let running = runs.saturating_add(sum(|takes| takes.gone));
+        let stops = now.saturating_add(before);
+        if now > 0 && bound.is_exceeded_by(stops, running) {
+            reasons.push(HoldReason::TooManyStops {
+                stops,
+                before,
+                running,
+                limit_count: bound.count,
+                limit_percent: bound.percent,
+                part,
+            });
+        }
+    }
+    reasons
+}
+
+/// The size that a plan leaves a job with.
+fn size_after(job: &Job, change: &JobChange, plan: &Plan) -> u32 {
+    match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => job
+            .resize_under(&target.spec, plan.policy.as_ref())
+            .map_or_else(|| target.spec.size(), |resize| resize.desired),
+        JobAction::Prune { .. } => 0,
+        JobAction::Redeclare { .. } => job.desired(),
+        JobAction::Move { .. } | JobAction::Undeclare { .. } => job.size_asked_for(),
+    }
+}
+
+/// The jobs that a new policy makes smaller, and by how much: it ends sizes that were set beside git and that no change of the plan
+/// ends already.
+fn shrunk_by_policy<'a>(fleet: &'a Fleet, plan: &'a Plan) -> impl Iterator<Item = (&'a Job, u32)> {
+    let jobs = fleet.jobs.values().filter(|_| plan.policy_changes);
+    jobs.filter(|job| {
+        drift::ends_resize(job, fleet.policy.as_ref(), plan.policy.as_ref())
+            && !plan
+                .changes
+                .iter()
+                .any(|change| change.job == job.id && ends_resize(job, change, plan))
+    })
+    .map(|job| (job, serving_tasks(job).saturating_sub(job.spec().size())))
+}
+
+/// Whether a change ends the job's size beside git itself, so that what it takes away has that in it.
+fn ends_resize(job: &Job, change: &JobChange, plan: &Plan) -> bool {
+    match &change.action {
+        JobAction::Create { target } | JobAction::Update { target } => job
+            .resize_under(&target.spec, plan.policy.as_ref())
+            .is_none(),
+        JobAction::Prune { .. } => true,
+        JobAction::Move { .. } | JobAction::Undeclare { .. } | JobAction::Redeclare { .. } => false,
+    }
+}
+
+/// The spec by which a change belongs to an app and a tier: the one that holds until it is made.
+fn changed_spec<'a>(fleet: &'a Fleet, change: &'a JobChange) -> Option<&'a JobSpec> {
+    match fleet.jobs.get(&change.job) {
+        Some(job) => Some(job.spec()),
+        None => target_spec(change),
+    }
+}
+
+/// The parts of the cell that have limits of their own.
+pub(super) fn parts(policy: &PolicySpec) -> Vec<(LimitScope, ScopeLimits)> {
+    let apps = policy
+        .apps
+        .iter()
+        .map(|(app, limits)| (LimitScope::App { app: app.clone() }, *limits));
+    let tiers = [
+        (Tier::Critical, policy.tiers.critical),
+        (Tier::Flex, policy.tiers.flex),
+    ];
+    let tiers = tiers
+        .into_iter()
+        .filter_map(|(tier, limits)| Some((LimitScope::Tier { tier }, limits?)));
+    apps.chain(tiers).collect()
+}
+
+fn is_in(app: &str, tier: Tier, part: &LimitScope) -> bool {
+    match part {
+        LimitScope::App { app: part } => app == part,
+        LimitScope::Tier { tier: part } => tier == *part,
+    }
+}
+
+/// Whether a job is in a part of the cell.
+pub(super) fn has(fleet: &Fleet, part: &LimitScope, job: &JobId) -> bool {
+    fleet.jobs.get(job).is_some_and(|job| {
+        let spec = job.spec();
+        is_in(spec.app(), spec.tier, part)
+    })
+}
+
+/// Tasks of a part of the cell that run.
+pub(super) fn running_in(fleet: &Fleet, part: &LimitScope) -> u32 {
+    let running = fleet
+        .attempts
+        .values()
+        .filter(|attempt| attempt.is_running() && has(fleet, part, &attempt.task.job))
+        .count();
+    u32::try_from(running).unwrap_or(u32::MAX)
+}
