@@ -5,7 +5,7 @@
 //!
 //! Read in this order: [`fleet`] (what has happened), [`plan`] (what a revision changes), [`guard`] (what may go ahead by
 //! itself), [`disruption`] (what has to be left alone of a job), [`window`] (and when), [`dependencies`] (and after what),
-//! [`drift`] (where what runs is not what git says), [`access`] (who may say what), [`decide`] (what follows), [`assign`] (what
+//! [`drift`] (where what runs is not what git says), [`access`] (who may say what), [`decide`] (what follows), [`place`] (on which host), [`assign`] (what
 //! each host is to do).
 
 pub mod access;
@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod guard;
 mod headroom;
 pub mod hooks;
+pub mod place;
 pub mod plan;
 pub mod predict;
 pub mod signatures;

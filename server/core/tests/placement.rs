@@ -4,9 +4,9 @@ mod common;
 
 use common::{World, facts, service};
 use jiff::SignedDuration;
-use muster_core::decide::schedule::LAUNCHES_AT_ONCE;
 use muster_core::decide::{Answer, Command, Input};
 use muster_core::fleet::TaskPhase;
+use muster_core::place::LAUNCHES_AT_ONCE;
 use muster_core::view::task_detail;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{HostId, JobId};

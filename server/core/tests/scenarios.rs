@@ -343,6 +343,33 @@ fn a_crash_loop_backs_off_and_is_named() {
     assert_eq!(not_before.duration_since(world.now).as_secs(), 1);
 }
 
+/// What is done is done, however the size goes: only what was given up for it begins again.
+#[test]
+fn a_batch_that_is_made_smaller_and_larger_does_nothing_twice() {
+    let mut world = World::new(2);
+    world.commit(vec![batch("sum", 4, 0)], None);
+    world.agents();
+    world.exit("sum.1", 1);
+    world.exit("sum.2", 0);
+    world.pass(5);
+    world.commit(vec![batch("sum", 1, 0)], None);
+    // Longer than anything that has finished is kept.
+    world.pass(1500);
+    world.commit(vec![batch("sum", 4, 0)], None);
+    world.pass(5);
+    let placed = |world: &World, index| {
+        let of = |event: &Event| match event {
+            Event::AttemptPlaced { task, .. } if task.index == index => Some(()),
+            _ => None,
+        };
+        world.events(of).len()
+    };
+    assert_eq!(
+        [0, 1, 2, 3].map(|index| placed(&world, index)),
+        [1, 1, 1, 2]
+    );
+}
+
 #[test]
 fn each_batch_index_finishes_exactly_once() {
     let mut world = World::new(2);

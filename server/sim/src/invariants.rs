@@ -9,7 +9,7 @@ use muster_core::guard;
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, HostId, PlanId, TaskId};
 use muster_schemas::spec::{CpuMillis, JobKind, Strategy};
-use muster_schemas::state::{Outcome, StopOrder, StopReason};
+use muster_schemas::state::{FinishReason, Outcome, StopOrder, StopReason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is remembered from step to step.
@@ -75,6 +75,17 @@ impl Watch {
                 version,
                 ..
             } => self.check_placement(task, *host, *version)?,
+            // What is given up as its job is made smaller may begin again.
+            Event::TaskFinished {
+                reason:
+                    FinishReason::Stopped {
+                        reason: StopReason::ScaleIn,
+                    }
+                    | FinishReason::NotNeeded {
+                        reason: StopReason::ScaleIn,
+                    },
+                ..
+            } => {}
             Event::TaskFinished { task, .. } => {
                 let run = self.fleet.task(task).map_or(0, |task| task.run);
                 let is_batch = self
@@ -86,6 +97,8 @@ impl Watch {
                     return Err(format!("4: batch task {task} finishes twice in run {run}"));
                 }
             }
+            // One of the same name that comes after it is another job.
+            Event::JobForgotten { job } => self.finished.retain(|(task, _)| task.job != *job),
             Event::AttemptReported { status } => {
                 if let muster_schemas::state::Phase::Ended(ended) = &status.phase
                     && ended.outcome == Outcome::Stopped

@@ -1,5 +1,6 @@
 //! How long what has ended is kept: containers for their logs, tasks and jobs in the fleet.
 
+use super::scale::was_given_up_for_size;
 use super::{Draft, automation};
 use crate::fleet::TaskPhase;
 use jiff::SignedDuration;
@@ -83,9 +84,10 @@ fn tasks_to_forget(draft: &Draft<'_>) -> Vec<TaskId> {
     let finished = draft.fleet.jobs.values().flat_map(|job| {
         job.tasks.values().filter(move |task| match &task.phase {
             TaskPhase::Finished { at, .. } => {
+                // Also beyond the size, where it has done its work: a job that is made larger again does none of it twice.
                 let is_ledger = job.spec().kind() == JobKind::Batch
                     && !job.pruned
-                    && task.id.index < job.desired();
+                    && (task.id.index < job.desired() || !was_given_up_for_size(task));
                 let is_old = draft.now.duration_since(*at) >= KEEP_FINISHED;
                 // An index whose retries are exhausted stays, so that it is not begun again.
                 let holds_place =

@@ -205,10 +205,10 @@ fn follow_batch(draft: &mut Draft<'_>, id: &JobId) {
     let (version, run) = (job.version, job.run);
     let may_begin = job.spec().hook().is_none() || hooks::runs(draft.fleet, job);
     let due = |index: &u32| {
-        // A task of an earlier run begins again once it has finished.
-        job.tasks
-            .get(index)
-            .is_none_or(|task| task.is_finished() && task.run < run)
+        // A task of an earlier run begins again once it has finished, and one that was given up when the job was made smaller.
+        job.tasks.get(index).is_none_or(|task| {
+            task.is_finished() && (task.run < run || was_given_up_for_size(task))
+        })
     };
     let missing: Vec<u32> = (0..desired)
         .filter(|index| may_begin && due(index))
@@ -251,6 +251,21 @@ pub(super) fn is_free(job: &Job, task: &Task) -> bool {
         TaskPhase::Finished { .. } => true,
         TaskPhase::Queued { .. } | TaskPhase::Active { .. } => false,
     }
+}
+
+/// Whether a task ended because its job was made smaller, and not because its work was done or failed.
+pub(super) fn was_given_up_for_size(task: &Task) -> bool {
+    matches!(
+        &task.phase,
+        TaskPhase::Finished {
+            reason: FinishReason::Stopped {
+                reason: StopReason::ScaleIn
+            } | FinishReason::NotNeeded {
+                reason: StopReason::ScaleIn
+            },
+            ..
+        }
+    )
 }
 
 /// Ends a task that is not wanted: at once where it has no container, else by a stop order.

@@ -6,7 +6,7 @@ use muster_core::fleet::{Attempt, Fleet, Job, Task};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
 use muster_schemas::spec::{DisruptionRate, Limits, Strategy};
-use muster_schemas::state::{StopReason, TaskState};
+use muster_schemas::state::{FinishReason, StopReason, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One of the tasks whose container runs and is not being stopped, if there is one.
@@ -40,6 +40,14 @@ pub struct Laws {
     disruptions: Disruptions,
 }
 
+/// What is given up as its job is made smaller may begin again.
+fn is_for_size(reason: &FinishReason) -> bool {
+    let (FinishReason::Stopped { reason } | FinishReason::NotNeeded { reason }) = reason else {
+        return false;
+    };
+    *reason == StopReason::ScaleIn
+}
+
 impl Laws {
     /// Looks at what has happened since the last time.
     pub fn look(&mut self, world: &World) {
@@ -54,7 +62,9 @@ impl Laws {
             );
         }
         for record in &world.journal[self.records..] {
-            if let Event::TaskFinished { task, .. } = &record.event {
+            if let Event::TaskFinished { task, reason, .. } = &record.event
+                && !is_for_size(reason)
+            {
                 // As they were then: a later record may have begun the next run.
                 let job = &self.fleet.jobs[&task.job];
                 let run = job.tasks[&task.index].run;
