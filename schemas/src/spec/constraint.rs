@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 #[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Constraints {
-    /// What must hold: a task that no host satisfies stays queued and says why.
+    /// What must hold: a task that no host satisfies stays queued and says why. A change of it replaces the tasks that run by a rollout.
     #[serde(default, skip_serializing_if = "ConstraintSet::is_empty")]
     pub hard: ConstraintSet,
-    /// What should hold: hosts that satisfy more of it are chosen first.
+    /// What should hold: hosts that satisfy more of it are chosen first. What runs stays where it is when it changes.
     #[serde(default, skip_serializing_if = "ConstraintSet::is_empty")]
     pub soft: ConstraintSet,
 }

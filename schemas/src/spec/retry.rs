@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// Starts that fail through no fault of the job (its host went, the image registry was away) use the same delays but are
 /// not counted against `retries`.
+///
+/// A service whose attempts end soon after they began, three times in a row, is in a crash loop: from then on each delay is at least
+/// one second, doubling up to five minutes whatever the policy; with `exponentialBackoff` up to its `max`. An attempt that
+/// runs for a while ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "describe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -50,7 +54,7 @@ pub struct DelayedRetry {
 pub struct ExponentialBackoffRetry {
     /// The delay before the first retry.
     pub initial: Millis,
-    /// The longest delay.
+    /// The longest delay, in a crash loop, too.
     pub max: Millis,
     /// How often at most. Without it: a service for ever, a batch task 3 times.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ use muster_schemas::plan::{
     Diagnostic, DocumentRef, FieldChange, JobAction, JobChange, Plan, Revision, Target, Withheld,
 };
 use muster_schemas::spec::{
-    Constraints, Hook, JobKind, JobSpec, PolicySpec, Rollout, Spec, Strategy, Tier,
+    ConstraintSet, Constraints, Hook, JobKind, JobSpec, PolicySpec, Rollout, Spec, Strategy, Tier,
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -641,7 +641,11 @@ fn template(spec: &JobSpec) -> JobSpec {
         tier: Tier::Flex,
         capacity_group: String::new(),
         image: String::new(),
-        constraints: Constraints::default(),
+        // What must hold of a host must hold of those that have a task already.
+        constraints: Constraints {
+            hard: spec.constraints.hard.clone(),
+            soft: ConstraintSet::default(),
+        },
         kill_grace: muster_schemas::spec::Millis(0),
         depends_on: Vec::new(),
         disruption_budget: None,

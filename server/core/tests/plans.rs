@@ -240,8 +240,8 @@ fn what_containers_are_made_of_replaces_them_and_nothing_else_does() {
         ("capacity group", |spec| {
             spec.capacity_group = "shop".to_owned()
         }),
-        ("constraints", |spec| {
-            spec.constraints.hard.unique_host = true
+        ("soft constraints", |spec| {
+            spec.constraints.soft.unique_host = true
         }),
         ("kill grace", |spec| spec.kill_grace = Millis::secs(60)),
         ("rollout", |spec| {
@@ -254,11 +254,14 @@ fn what_containers_are_made_of_replaces_them_and_nothing_else_does() {
             spec.image = "registry.example.com/app:21".to_owned();
         }),
     ];
-    let goes: [(&str, Edit); 6] = [
+    let goes: [(&str, Edit); 7] = [
         ("command", |spec| {
             spec.command = Some(vec!["serve".to_owned()])
         }),
         ("memory", |spec| spec.resources.memory = Bytes(1 << 30)),
+        ("hard constraints", |spec| {
+            spec.constraints.hard.hosts = vec!["host-0".to_owned()]
+        }),
         ("labels", |spec| {
             spec.labels.insert("team".to_owned(), "web".to_owned());
         }),

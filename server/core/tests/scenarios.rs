@@ -9,7 +9,10 @@ use muster_core::view::task_detail;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, CellName, JobId, TaskId};
 use muster_schemas::plan::Diagnostic;
-use muster_schemas::spec::{ConstraintSet, JobSpec, Limits, PolicySpec};
+use muster_schemas::spec::{
+    ConstraintSet, ExponentialBackoffRetry, ImmediateRetry, JobSpec, Limits, Millis, PolicySpec,
+    RetryPolicy,
+};
 use muster_schemas::state::{
     FinishReason, HostRefusal, Outcome, Phase, QueueReason, StopReason, TaskState,
 };
@@ -368,6 +371,45 @@ fn a_batch_that_is_made_smaller_and_larger_does_nothing_twice() {
         [0, 1, 2, 3].map(|index| placed(&world, index)),
         [1, 1, 1, 2]
     );
+}
+
+/// Who says how long the longest delay is means it; a policy that says nothing of the kind is stretched.
+#[test]
+fn a_crash_loop_waits_no_longer_than_its_policy_says() {
+    let backoff = |max| {
+        RetryPolicy::ExponentialBackoff(ExponentialBackoffRetry {
+            initial: Millis::secs(1),
+            max: Millis::secs(max),
+            retries: None,
+        })
+    };
+    let immediate = RetryPolicy::Immediate(ImmediateRetry { retries: None });
+    for (retry, expected) in [
+        (backoff(20), [1, 2, 4, 8, 16, 20, 20, 20, 20]),
+        (immediate, [0, 0, 1, 2, 4, 8, 16, 32, 64]),
+    ] {
+        let mut world = World::new(1);
+        let mut web = service("web", 1);
+        if let Some(service) = &mut web.service {
+            service.retry = retry.clone();
+        }
+        world.commit(vec![web], None);
+        world.agents();
+        let delays = expected.map(|_| {
+            world.exit("web.0", 1);
+            let phase = world.task(&"web.0".parse().unwrap()).phase.clone();
+            let delay = match phase {
+                TaskPhase::Queued { not_before, .. } => not_before.duration_since(world.now),
+                TaskPhase::Active { .. } => jiff::SignedDuration::ZERO,
+                TaskPhase::Finished { .. } => panic!("a service goes on"),
+            };
+            world.now += delay;
+            world.tick();
+            world.agents();
+            delay.as_secs()
+        });
+        assert_eq!(delays, expected, "{retry:?}");
+    }
 }
 
 #[test]
@@ -743,7 +785,6 @@ fn a_new_leadership_does_not_renew_the_budget() {
 
 #[test]
 fn a_service_task_whose_retries_are_exhausted_holds_its_place_until_the_job_changes() {
-    use muster_schemas::spec::{ImmediateRetry, RetryPolicy};
     let mut world = World::new(1);
     let mut spec = service("web", 2);
     spec.service.as_mut().unwrap().retry =

@@ -294,13 +294,23 @@ fn forms_that_are_fine() {
         let documents = read_text(&text);
         assert_eq!(said(&documents), "1 documents hold\n", "{title}");
     }
+}
+
+/// A file that was cut off looks the same, and what it held has not been removed by anybody.
+#[test]
+fn a_file_without_a_document_is_told() {
     for (title, text) in [
         ("nothing", ""),
         ("white space", " \n\n"),
         ("comments", "# one\n# two\n"),
         ("a marker", "---\n"),
     ] {
-        assert_eq!(said(&read_text(text)), "0 documents hold\n", "{title}");
+        let codes: Vec<String> = read_text(text)
+            .diagnostics
+            .into_iter()
+            .map(|diagnostic| diagnostic.code)
+            .collect();
+        assert_eq!(codes, ["empty-file"], "{title}");
     }
 }
 
@@ -616,6 +626,12 @@ fn files() {
             "binary",
             "jobs/web.yaml",
             b"\x7fELF\x02\x01\x01\0\0\0".to_vec(),
+        ),
+        ("nothing", "jobs/web.yaml", Vec::new()),
+        (
+            "nothing but comments",
+            "jobs/web.yaml",
+            b"# gone?\n---\n...\n".to_vec(),
         ),
         ("10 MB", "jobs/web.yaml", large),
         ("a path upwards", "jobs/../../web.yaml", whole.clone()),

@@ -215,7 +215,13 @@ fn retry(job: &Job, task: &Task, attempt: &Attempt, ended: &Ended, now: Timestam
             failures - CRASH_LOOP_FAILURES,
             CRASH_LOOP_DELAY_MAX,
         );
-        delay = delay.max(floor);
+        // Who says how long the longest delay is means it.
+        delay = match &policy {
+            RetryPolicy::ExponentialBackoff(policy) => {
+                delay.max(floor.min(policy.max.signed().max(CRASH_LOOP_DELAY)))
+            }
+            RetryPolicy::Immediate(_) | RetryPolicy::Delayed(_) => delay.max(floor),
+        };
     }
     if outdated {
         delay = SignedDuration::ZERO;

@@ -167,5 +167,16 @@ fn read_file(file: &SpecFile, wrong_path: Option<&'static str>, most: usize) -> 
                 .map(|problem| source.diagnostic(problem, read.job.clone())),
         );
     }
+    // A file that was cut off looks the same, so it does not count as a wish that its jobs go.
+    if index == 0 {
+        let problem = Problem {
+            code: Code::EmptyFile,
+            place: Place::default(),
+            message: "the file holds no document".to_owned(),
+            help: "write a document into it; or remove the file, if what stood in it is to go"
+                .to_owned(),
+        };
+        all.diagnostics.push(source.diagnostic(problem, None));
+    }
     all
 }
