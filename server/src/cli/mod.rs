@@ -8,6 +8,7 @@
 
 pub mod agent;
 mod at;
+mod bench;
 pub mod client;
 mod connection;
 mod describe;
@@ -108,6 +109,7 @@ enum Command {
     Token(token::TokenArgs),
     /// Make the control plane read the repository now
     Refresh(refresh::RefreshArgs),
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -170,6 +172,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::token(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,
+        Command::Bench(args) => bench::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
