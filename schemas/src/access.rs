@@ -26,7 +26,7 @@ pub enum Role {
     /// Changes the jobs of some apps: stops, scales, deploys, freezes, tells rollouts, and decides about plans that change nothing
     /// else.
     Owner,
-    /// Changes every job, decides about every plan, freezes the cell and removes hosts.
+    /// Changes every job, decides about every plan, freezes the cell, removes hosts and takes those that are ahead.
     Operator,
     /// Lets hosts and people in, and takes the cell down.
     Admin,

@@ -13,6 +13,7 @@ use crate::state::{
     Actor, AttemptStatus, Blocked, FinishReason, HostFacts, Orphan, Outcome, QueueReason,
     StopOrder, StopReason,
 };
+use crate::wire::Fence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,29 @@ pub enum Event {
         host: HostId,
         /// Their words.
         reason: String,
+    },
+    /// A host follows orders that this journal does not have: an older copy of it was restored, or another control plane leads.
+    /// Nothing that the host says is taken and no order is sent to it until that is mended or a person takes it; its containers
+    /// run on. It ends a `HostTaken` for another fence.
+    HostAhead {
+        /// The host.
+        host: HostId,
+        /// The highest fence that it has heard.
+        highest: Fence,
+    },
+    /// A person has a host that is ahead follow this control plane all the same.
+    HostTaken {
+        /// The host.
+        host: HostId,
+        /// The fence that may be superseded: this one and no other.
+        highest: Fence,
+        /// Their words.
+        reason: String,
+    },
+    /// The orders of a host that was taken rest on this journal again: the person's word is used up.
+    HostFollows {
+        /// The host.
+        host: HostId,
     },
     /// A host's facts are new or have changed.
     HostReported {

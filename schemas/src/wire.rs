@@ -114,6 +114,10 @@ pub struct Assignments {
     /// do not read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub put_back: Vec<PutBack>,
+    /// A person's word that these orders hold although the host has heard later ones: of an agent whose highest fence is exactly
+    /// this one. Agents of earlier versions do not read it, and go on refusing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<Fence>,
 }
 
 /// What of a running container is to be as it was created.

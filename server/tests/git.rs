@@ -2,13 +2,14 @@
 
 mod git_repo;
 
-use git_repo::{Repo, serve_http};
+use git_repo::{Repo, Withheld, serve_http, serve_http_but};
 use muster::git::{
     CommitError, Content, Followed, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit,
     read, read_reference,
 };
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
+use muster_schemas::spec::{RequiredSignatures, Signatures};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -800,6 +801,79 @@ async fn what_stands_beside_the_branches_is_read_and_changes_no_branch() {
         })
         .expect("no panic");
     }
+}
+
+/// A forge that takes a request for a pull request and never answers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_does_not_come_keeps_no_commit_waiting() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"one");
+    repo.commit("Add web");
+    repo.git(&["checkout", "-q", "--detach"]);
+    repo.write("other.yaml", b"two");
+    let commit = repo.commit("Propose another");
+    repo.git(&["update-ref", "refs/pull/7/head", "HEAD"]);
+    repo.git(&["checkout", "-q", "main"]);
+    let (asked, mut is_asked) = mpsc::unbounded_channel();
+    let withheld = Some(Withheld { commit, asked });
+    let url = serve_http_but(repo.path(), withheld).await;
+    let remote = Remote {
+        url,
+        ..repo.remote()
+    };
+    let slow = remote.clone();
+    let pull = tokio::task::spawn_blocking(move || {
+        read_reference(&slow, "refs/pull/7/head", &Followed::default()).map(|_| ())
+    });
+    is_asked.recv().await.expect("it is asked for");
+    for round in 0..3 {
+        repo.write("web.yaml", format!("{round}").as_bytes());
+        let head = repo.commit("Change web");
+        let remote = remote.clone();
+        let read = tokio::task::spawn_blocking(move || read(&remote, &Followed::default()));
+        let reading = read.await.expect("no panic").expect("the branch is read");
+        assert_eq!(reading.revision.commit.as_str(), head);
+        assert!(
+            !pull.is_finished(),
+            "the branch waited for the pull request"
+        );
+    }
+    // It is given up in the end.
+    let pull = pull.await.expect("no panic");
+    assert!(
+        matches!(pull, Err(RepositoryTrouble::Unreachable { .. })),
+        "{pull:?}"
+    );
+}
+
+/// Where every commit since the applied one has to be signed, that one has to be there, whatever the pull request is based on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_compared_with_an_applied_revision_that_it_is_not_based_on() {
+    let repo = Repo::new();
+    repo.write("web.yaml", b"one");
+    repo.commit("Add web");
+    repo.git(&["checkout", "-q", "--detach"]);
+    repo.write("other.yaml", b"two");
+    repo.commit("Propose another");
+    repo.git(&["update-ref", "refs/pull/7/head", "HEAD"]);
+    repo.git(&["checkout", "-q", "main"]);
+    repo.write("web.yaml", b"three");
+    let applied = repo.commit("Change web");
+    let remote = Remote {
+        url: serve_http(repo.path()).await,
+        ..repo.remote()
+    };
+    let followed = Followed {
+        applied: Some(CommitId(applied)),
+        signatures: Some(Signatures {
+            require: RequiredSignatures::Every,
+            signers: Vec::new(),
+        }),
+    };
+    let pull =
+        tokio::task::spawn_blocking(move || read_reference(&remote, "refs/pull/7/head", &followed));
+    let pull = pull.await.expect("no panic").expect("it is read");
+    assert_eq!(pull.signed.commits.len(), 1, "what the pull request brings");
 }
 
 /// Each round the branch has moved, and the mirror has so many packs that it is made anew: whoever comes first takes it away.

@@ -389,6 +389,34 @@ async fn a_session_that_the_control_loop_refuses_is_closed_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_host_that_refuses_its_orders_is_told_of_and_greets_anew() {
+    let cell = Cell::start().await;
+    let host = cell.enrol("a").await.host();
+    let mut raw = Raw::of(&cell.directory("a"))
+        .connect(&cell)
+        .await
+        .expect("connected");
+    raw.hello("a").await;
+    let highest = Fence { epoch: 9, seq: 500 };
+    let got = Fence { epoch: 3, seq: 4 };
+    raw.send(&FromAgent::Fenced { got, highest }).await;
+    // What comes after it is of another history.
+    raw.send(&FromAgent::Report(report(1))).await;
+    let (code, reason) = close_of(&mut raw).await;
+    assert_eq!(code, CLOSE_REFUSED, "{reason}");
+    wait_for("it is gone", || {
+        cell.control.heard().last() == Some(&Heard::Disconnected(host))
+    })
+    .await;
+    let heard = cell.control.heard();
+    assert!(
+        heard.contains(&Heard::Fenced(host, got, highest)),
+        "{heard:?}"
+    );
+    assert!(!heard.contains(&Heard::Reported(host, 1)), "{heard:?}");
+}
+
+#[tokio::test]
 async fn frames_that_make_no_sense_close_the_connection_and_nothing_else() {
     let cell = Cell::start().await;
     let host = cell.enrol("a").await.host();

@@ -224,6 +224,20 @@ pub fn sentence(clause: &str) -> String {
         .unwrap_or_default()
 }
 
+/// A sentence in parts, each with whether it is code: what stands between backticks is. A backtick without its partner is kept as it
+/// is.
+pub fn marked(sentence: &str) -> Vec<(bool, &str)> {
+    let parts: Vec<&str> = sentence.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return vec![(false, sentence)];
+    }
+    let places = parts.into_iter().enumerate();
+    places
+        .map(|(place, part)| (place % 2 == 1, part))
+        .filter(|(_, part)| !part.is_empty())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,5 +355,34 @@ mod tests {
     fn instants_are_told_in_utc() {
         assert_eq!(absolute(at(0)), "2023-11-14 22:13:20 UTC");
         assert_eq!(clock(at(0)), "22:13:20.000");
+    }
+
+    #[test]
+    fn names_in_a_sentence_are_code() {
+        for (text, parts) in [
+            ("It runs", vec![(false, "It runs")]),
+            ("", vec![]),
+            (
+                "The window `nights` is shut, `web` waits",
+                vec![
+                    (false, "The window "),
+                    (true, "nights"),
+                    (false, " is shut, "),
+                    (true, "web"),
+                    (false, " waits"),
+                ],
+            ),
+            ("`web` waits", vec![(true, "web"), (false, " waits")]),
+            ("one ` alone", vec![(false, "one ` alone")]),
+            ("`web` and ` alone", vec![(false, "`web` and ` alone")]),
+        ] {
+            assert_eq!(marked(text), parts, "{text}");
+        }
+        let reason = muster_schemas::plan::HoldReason::OutOfTime {
+            window: Some("nights".to_owned()),
+            until: None,
+        };
+        let reason = reason.to_string();
+        assert!(marked(&reason).contains(&(true, "nights")), "{reason}");
     }
 }

@@ -43,7 +43,7 @@ pub fn needs(fleet: &Fleet, command: &Command) -> Needs {
         Command::ApprovePlan { plan, .. } | Command::RefusePlan { plan, .. } => {
             of_plan(fleet, plan)
         }
-        Command::RemoveHost { .. } => Needs::Role(Role::Operator),
+        Command::RemoveHost { .. } | Command::TakeHost { .. } => Needs::Role(Role::Operator),
         Command::TakeDown { .. } | Command::NoteToken { .. } => Needs::Role(Role::Admin),
     }
 }

@@ -31,6 +31,7 @@ pub fn assignments(fleet: &Fleet, host: HostId) -> Assignments {
         },
         items,
         put_back,
+        supersedes: fleet.hosts.get(&host).and_then(|host| host.taken),
     }
 }
 

@@ -89,6 +89,9 @@ pub fn subjects(record: &Record) -> Subjects {
         Event::HostConnected { host } => Subjects::of("host_connected").host(*host),
         Event::HostUnreachable { host } => Subjects::of("host_unreachable").host(*host),
         Event::HostRemoved { host, .. } => Subjects::of("host_removed").host(*host),
+        Event::HostAhead { host, .. } => Subjects::of("host_ahead").host(*host),
+        Event::HostTaken { host, .. } => Subjects::of("host_taken").host(*host),
+        Event::HostFollows { host } => Subjects::of("host_follows").host(*host),
         Event::HostReported { host, .. } => Subjects::of("host_reported").host(*host),
         Event::OrphansSeen { host, .. } => Subjects::of("orphans_seen").host(*host),
         Event::RepositoryTroubled { .. } => Subjects::of("repository_troubled"),
@@ -193,6 +196,9 @@ pub fn subjects_in(fleet: &Fleet, record: &Record) -> Subjects {
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
         | Event::HostRemoved { .. }
+        | Event::HostAhead { .. }
+        | Event::HostTaken { .. }
+        | Event::HostFollows { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }
@@ -263,6 +269,22 @@ pub fn sentence(record: &Record, host_name: &dyn Fn(HostId) -> Option<String>) -
             name(*host),
             record.actor
         ),
+        Event::HostAhead { host, highest } => {
+            format!("{} {}", name(*host), reasons::ahead(*highest))
+        }
+        Event::HostTaken {
+            host,
+            highest,
+            reason,
+        } => format!(
+            "{} has {} follow this control plane although it has heard {}: {reason}",
+            record.actor,
+            name(*host),
+            reasons::fence(*highest)
+        ),
+        Event::HostFollows { host } => {
+            format!("{} follows this control plane's orders again", name(*host))
+        }
         Event::HostReported { host: _, facts } => facts_sentence(facts),
         Event::OrphansSeen { host, orphans } => orphans_sentence(&name(*host), orphans),
         Event::RepositoryTroubled { trouble } => reasons::repository_trouble(trouble),

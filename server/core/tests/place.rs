@@ -170,6 +170,8 @@ fn host(number: u128, zone: u8, cpus: u32, gpus: u32, kind: u8) -> Host {
         facts: Some(facts),
         orphans: Vec::new(),
         orphans_since: None,
+        ahead: None,
+        taken: None,
     }
 }
 

@@ -3,9 +3,11 @@
 mod common;
 
 use common::{World, batch, service, with_image};
-use muster_core::decide::{Command, Input};
+use muster_core::assign::assignments;
+use muster_core::decide::{Command, Input, Refusal};
 use muster_core::fleet::TaskPhase;
 use muster_core::view::task_detail;
+use muster_schemas::api::Severity;
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, CellName, JobId, TaskId};
 use muster_schemas::plan::Diagnostic;
@@ -16,6 +18,7 @@ use muster_schemas::spec::{
 use muster_schemas::state::{
     FinishReason, HostRefusal, Outcome, Phase, QueueReason, StopReason, TaskState,
 };
+use muster_schemas::wire::Fence;
 
 fn prune() -> Option<PolicySpec> {
     Some(PolicySpec {
@@ -560,6 +563,121 @@ fn a_host_that_a_person_removes_gives_its_tasks_to_others() {
             .all(|attempt| attempt.host != host),
         "nothing is kept of what is out of reach"
     );
+}
+
+#[test]
+fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() {
+    let mut world = World::new(2);
+    world.commit(vec![service("web", 4)], None);
+    world.pass(5);
+    let host = *world.fleet.hosts.keys().next().unwrap();
+    let facts = world.fleet.hosts[&host].facts.clone().unwrap();
+    let pages = |world: &World| -> Vec<String> {
+        let alerts = muster_core::view::alerts(&world.fleet, None, world.now);
+        let pages = alerts.into_iter().filter(|a| a.severity == Severity::Page);
+        pages
+            .map(|alert| format!("{}: {}", alert.code, alert.message))
+            .collect()
+    };
+    let take = |reason: &str| Command::TakeHost {
+        host,
+        reason: reason.to_owned(),
+    };
+    assert_eq!(
+        world.command(take("by mistake")),
+        Err(Refusal::HostIsNotAhead("host-0".to_owned()))
+    );
+
+    // Its agent dials again and again.
+    let highest = Fence { epoch: 9, seq: 500 };
+    for _ in 0..3 {
+        world.give(Input::Ahead { host, highest }).unwrap();
+    }
+    let told = world.events(|event| match event {
+        Event::HostAhead { host, highest } => Some((*host, *highest)),
+        _ => None,
+    });
+    assert_eq!(told, [(host, highest)]);
+    insta::assert_snapshot!(pages(&world).join("\n"), @"host-ahead: host-0 follows orders that rest on record 500 of epoch 9, which this control plane's journal does not have: an older copy of its home was restored, or another control plane leads; it takes no orders from here, and its containers run on. Restore the newest copy of the control plane's home; if there is none, and no other control plane leads, `muster take-host host-0 --reason …` has it follow this one.");
+    assert!(
+        !world.fleet.hosts[&host].connected,
+        "nothing is placed there"
+    );
+    let seen = muster_core::view::host_view(&world.fleet, &world.fleet.hosts[&host], world.now);
+    assert!(!seen.ready && !seen.reachable);
+    assert!(
+        seen.reason.contains("record 500 of epoch 9")
+            && seen.reason.contains("`muster take-host host-0"),
+        "{}",
+        seen.reason
+    );
+    let before = world.journal.len();
+    let report = muster_schemas::wire::Report {
+        complete: true,
+        fence: highest,
+        attempts: Vec::new(),
+        orphans: Vec::new(),
+    };
+    let report = Box::new(report);
+    world.give(Input::Report { host, report }).unwrap();
+    assert_eq!(
+        world.journal.len(),
+        before,
+        "what it says is of another history"
+    );
+
+    // The word holds for the fence that it was given for.
+    world.command(take("the newest copy is lost")).unwrap();
+    assert_eq!(assignments(&world.fleet, host).supersedes, Some(highest));
+    world.command(take("the newest copy is lost")).unwrap();
+    let newer = Fence { epoch: 9, seq: 501 };
+    world
+        .give(Input::Ahead {
+            host,
+            highest: newer,
+        })
+        .unwrap();
+    assert_eq!(assignments(&world.fleet, host).supersedes, None);
+    assert_eq!(pages(&world).len(), 1);
+    world.command(take("the newest copy is lost")).unwrap();
+    assert_eq!(assignments(&world.fleet, host).supersedes, Some(newer));
+    let taken = world.events(|event| match event {
+        Event::HostTaken { highest, .. } => Some(*highest),
+        _ => None,
+    });
+    assert_eq!(taken, [highest, newer]);
+
+    // It is used up once the host follows.
+    let facts = Box::new(facts);
+    world.give(Input::Connected { host, facts }).unwrap();
+    assert_eq!(pages(&world), [""; 0]);
+    assert_eq!(assignments(&world.fleet, host).supersedes, Some(newer));
+    world.give(Input::Follows { host }).unwrap();
+    assert_eq!(assignments(&world.fleet, host).supersedes, None);
+    assert!(world.command(take("again")).is_err());
+    world.pass(5);
+    assert_eq!(world.healthy("web"), 4);
+    assert_eq!(world.stops(), 0);
+}
+
+#[test]
+fn more_hosts_ahead_than_a_few_are_one_alert() {
+    let mut world = World::new(4);
+    let hosts: Vec<_> = world.fleet.hosts.keys().copied().collect();
+    let highest = Fence { epoch: 9, seq: 500 };
+    for (count, told) in [(1, 1), (2, 2), (3, 3), (4, 1)] {
+        let host = hosts[count - 1];
+        world.give(Input::Ahead { host, highest }).unwrap();
+        let alerts = muster_core::view::alerts(&world.fleet, None, world.now);
+        assert!(
+            alerts.iter().all(|alert| alert.code == "host-ahead"),
+            "{alerts:?}"
+        );
+        assert_eq!(alerts.len(), told, "{count} hosts");
+        if count == 4 {
+            insta::assert_snapshot!(alerts[0].message, @"4 hosts, such as host-0, host-1, host-2, follow orders that this control plane's journal does not have: an older copy of its home was restored, or another control plane leads. They take no orders from here, and their containers run on. Restore the newest copy of the control plane's home; if there is none, and no other control plane leads, `muster take-host HOST --reason …` has it follow this one.");
+        }
+    }
 }
 
 #[test]

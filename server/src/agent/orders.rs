@@ -151,11 +151,14 @@ impl Orders {
         self.stored.assignments.as_ref()
     }
 
-    /// What to do about assignments that came.
+    /// What to do about assignments that came. Older ones than were heard are followed only where a person said so of the very
+    /// fence that stands here.
     pub fn judge(&self, assignments: &Assignments) -> Verdict {
         if assignments.host != self.stored.host || assignments.cell != self.stored.cell {
             Verdict::NotForUs
-        } else if assignments.fence.may_follow(self.stored.fence) {
+        } else if assignments.fence.may_follow(self.stored.fence)
+            || assignments.supersedes == Some(self.stored.fence)
+        {
             Verdict::Follow
         } else {
             Verdict::Fenced
@@ -207,6 +210,7 @@ mod tests {
             fence: Fence { epoch, seq },
             items: Vec::new(),
             put_back: Vec::new(),
+            supersedes: None,
         }
     }
 
@@ -245,6 +249,46 @@ mod tests {
         other = assignments(9, 99);
         other.cell = CellName::from("other");
         assert_eq!(orders.judge(&other), Verdict::NotForUs);
+    }
+
+    #[tokio::test]
+    async fn older_orders_are_followed_only_where_they_supersede_the_very_fence_that_was_heard() {
+        let home = tempfile::tempdir().unwrap();
+        let cell = CellName::from("test");
+        let mut orders = Orders::open(home.path(), &cell, host(1)).unwrap();
+        orders.take(assignments(5, 40)).await.unwrap();
+        let superseding = |epoch, seq, supersedes| Assignments {
+            supersedes: Some(supersedes),
+            ..assignments(epoch, seq)
+        };
+        let heard = Fence { epoch: 5, seq: 40 };
+        for (supersedes, verdict) in [
+            (heard, Verdict::Follow),
+            (Fence { seq: 39, ..heard }, Verdict::Fenced),
+            (Fence { seq: 41, ..heard }, Verdict::Fenced),
+            (Fence { epoch: 4, ..heard }, Verdict::Fenced),
+            (Fence { epoch: 6, ..heard }, Verdict::Fenced),
+            (Fence::default(), Verdict::Fenced),
+        ] {
+            for (epoch, seq) in [(6, 12), (4, 99)] {
+                let came = superseding(epoch, seq, supersedes);
+                assert_eq!(orders.judge(&came), verdict, "{came:?}");
+            }
+        }
+        // A word about a fence does not make orders another host's.
+        let mut other = superseding(6, 12, heard);
+        other.host = host(2);
+        assert_eq!(orders.judge(&other), Verdict::NotForUs);
+
+        // From then on the new history is the one that counts, after a restart, too.
+        orders.take(superseding(6, 12, heard)).await.unwrap();
+        drop(orders);
+        let orders = Orders::open(home.path(), &cell, host(1)).unwrap();
+        assert_eq!(orders.fence(), Fence { epoch: 6, seq: 12 });
+        assert_eq!(orders.judge(&superseding(5, 41, heard)), Verdict::Fenced);
+        assert_eq!(orders.judge(&assignments(5, 99)), Verdict::Fenced);
+        assert_eq!(orders.judge(&superseding(6, 13, heard)), Verdict::Follow);
+        assert_eq!(orders.judge(&assignments(6, 13)), Verdict::Follow);
     }
 
     #[tokio::test]

@@ -55,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(logs::logs))
         .routes(routes!(commands::stop_task))
         .routes(routes!(commands::remove_host))
+        .routes(routes!(commands::take_host))
         .routes(routes!(commands::approve_plan))
         .routes(routes!(commands::refuse_plan))
         .routes(routes!(commands::freeze))

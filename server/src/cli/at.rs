@@ -25,7 +25,7 @@ pub(super) struct AtArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// List jobs, tasks, hosts, plans or events as they were
-    Get(get::GetArgs),
+    Get(get::PastArgs),
     /// Show all there was to know of one job, task, host or plan
     Describe(describe::DescribeArgs),
     /// Show what has changed since, and who did it
@@ -48,9 +48,9 @@ pub(super) async fn run(
     let asked = moment(&args.time, &now)?;
     match args.what {
         What::Get(args) => {
-            args.refuse_what_is_now()?;
+            let list = args.list()?;
             let past = in_the_past(client, asked, &now).await?;
-            get::run(args, &past, screen).await
+            get::run(list, &past, screen).await
         }
         What::Describe(args) => {
             let past = in_the_past(client, asked, &now).await?;
@@ -182,6 +182,20 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.to_string(), "`soon` is no time");
+    }
+
+    #[test]
+    fn what_has_no_past_is_no_list_of_it() {
+        for list in ["drift", "deploys"] {
+            let parsed = crate::cli::Cli::try_parse_from(["muster", "at", "2h ago", "get", list]);
+            let error = parsed.expect_err("it is no list of the past");
+            assert_eq!(
+                error.kind(),
+                clap::error::ErrorKind::InvalidSubcommand,
+                "{error}"
+            );
+            crate::cli::Cli::try_parse_from(["muster", "get", list]).expect("it is one of now");
+        }
     }
 
     #[tokio::test]

@@ -104,6 +104,7 @@ enum Command {
     Rollout(orders::RolloutArgs),
     /// Say that a host is gone for good: its tasks get new attempts on other hosts
     RemoveHost(orders::RemoveHostArgs),
+    TakeHost(orders::TakeHostArgs),
     /// Make a single-use token and print the command with which a host joins
     EnrolToken,
     Token(token::TokenArgs),
@@ -169,6 +170,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => orders::rollback(args, &client()?, &screen).await,
         Command::Rollout(args) => orders::rollout(args, &client()?, &screen).await,
         Command::RemoveHost(args) => orders::remove_host(args, &client()?, &screen).await,
+        Command::TakeHost(args) => orders::take_host(args, &client()?, &screen).await,
         Command::Token(args) => token::token(args, &client()?, &screen).await,
         Command::EnrolToken => orders::enrol_token(&client()?, &screen).await,
         Command::Refresh(args) => refresh::run(args, &client()?).await,

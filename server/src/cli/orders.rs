@@ -218,6 +218,32 @@ pub(super) async fn remove_host(
     tell(client.post(&path, &body, None).await?, screen)
 }
 
+/// Have a host that is ahead follow this control plane
+///
+/// A host is ahead when it has heard orders that this control plane's journal does not have: an older copy of the control plane's
+/// home was restored, or another control plane leads. Restore the newest copy if there is one. Taken is the host from exactly the
+/// orders that it has named; containers on it that this control plane does not know are shown as orphans and left running.
+#[derive(Debug, clap::Args)]
+pub(super) struct TakeHostArgs {
+    /// The host's name or id
+    host: String,
+    /// Why; it stands in the journal beside your name
+    #[arg(short, long)]
+    reason: String,
+}
+
+pub(super) async fn take_host(
+    args: TakeHostArgs,
+    client: &Client,
+    screen: &Screen,
+) -> anyhow::Result<ExitCode> {
+    let body = CommandRequest {
+        reason: args.reason,
+    };
+    let path = ["hosts", &args.host, "take"];
+    tell(client.post(&path, &body, None).await?, screen)
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ScaleArgs {
     /// The job: a service

@@ -4,6 +4,8 @@ use super::handle::ControlHandle;
 use crate::hosts::Control;
 use futures::future::BoxFuture;
 use muster_core::decide::{Answer, Input};
+use muster_core::describe::reasons;
+use muster_core::fleet::Fleet;
 use muster_schemas::ids::HostId;
 use muster_schemas::state::HostFacts;
 use muster_schemas::wire::{Assignments, Fence, Report};
@@ -40,8 +42,18 @@ impl Control for ControlHandle {
                         .to_owned(),
                 );
             }
-            if let Some(why) = self.knows_less_than(host, fence).await? {
-                return Err(why);
+            match self.standing(host, fence).await? {
+                // Before its orders are read: they supersede nothing any more.
+                Standing::Ours => self.use_up(host).await?,
+                Standing::Taken => {}
+                Standing::Ahead => {
+                    self.note_ahead(host, fence).await;
+                    return Err(format!(
+                        "the host's orders rest on {}, which this control plane's journal does not have: it is an old \
+                         copy, or another control plane leads; restore the newest journal",
+                        reasons::fence(fence)
+                    ));
+                }
             }
             self.note_heard(host);
             self.take(Input::Connected {
@@ -93,23 +105,36 @@ impl Control for ControlHandle {
     }
 
     fn fenced(&self, host: HostId, got: Fence, highest: Fence) -> BoxFuture<'_, ()> {
-        self.tell_fenced(host, got, highest);
-        Box::pin(std::future::ready(()))
+        tracing::error!(%host, ?got, "a host refuses orders with this fence");
+        Box::pin(self.note_ahead(host, highest))
     }
 }
 
+/// How what a host has heard stands to this journal.
+enum Standing {
+    /// Its orders rest on a record of this journal, or it has none yet.
+    Ours,
+    /// They do not, and a person has said that they may be superseded.
+    Taken,
+    /// They do not.
+    Ahead,
+}
+
 impl ControlHandle {
-    /// Whether a host follows another history than this journal's, and why: then nothing that it says is taken and no order
-    /// is sent to it. Numbers alone do not tell: an old copy of a journal grows, too, and soon reaches the number that the
-    /// host has heard. What it cannot have is the very record that the host's orders rest on, for each leadership has an
-    /// epoch of its own ([`epoch_after`](super::writer::epoch_after)).
-    async fn knows_less_than(&self, host: HostId, fence: Fence) -> Result<Option<String>, String> {
+    /// Whether a host follows another history than this journal's: then nothing that it says is taken and no order is sent to
+    /// it, unless a person has said so of the very fence that it names. Numbers alone do not tell: an old copy of a journal
+    /// grows, too, and soon reaches the number that the host has heard. What it cannot have is the very record that the host's
+    /// orders rest on, for each leadership has an epoch of its own ([`epoch_after`](super::writer::epoch_after)).
+    async fn standing(&self, host: HostId, fence: Fence) -> Result<Standing, String> {
         if fence == Fence::default() {
-            return Ok(None);
+            return Ok(Standing::Ours);
         }
-        let own = self.read(|fleet| Fence {
-            epoch: fleet.epoch,
-            seq: fleet.seq,
+        let (own, taken) = self.read(|fleet| {
+            let own = Fence {
+                epoch: fleet.epoch,
+                seq: fleet.seq,
+            };
+            (own, fleet.hosts.get(&host).and_then(|host| host.taken))
         });
         let rests_on = self
             .journal()
@@ -119,23 +144,36 @@ impl ControlHandle {
         let is_ours = rests_on
             .first()
             .is_some_and(|record| record.seq == fence.seq && record.epoch == fence.epoch);
-        if own.may_follow(fence) && is_ours {
-            return Ok(None);
-        }
-        self.tell_fenced(host, own, fence);
-        Ok(Some(format!(
-            "the host's orders rest on record {} of epoch {}, which this control plane's journal does not have: it is an \
-             old copy, or another control plane leads; restore the newest journal",
-            fence.seq, fence.epoch
-        )))
+        Ok(if own.may_follow(fence) && is_ours {
+            Standing::Ours
+        } else if taken == Some(fence) {
+            Standing::Taken
+        } else {
+            Standing::Ahead
+        })
     }
 
-    fn tell_fenced(&self, host: HostId, own: Fence, highest: Fence) {
+    /// A host that was taken follows this journal: what a person allowed of it is used up.
+    async fn use_up(&self, host: HostId) -> Result<(), String> {
+        let was_taken = |fleet: &Fleet| fleet.hosts.get(&host).is_some_and(|h| h.taken.is_some());
+        if self.read(was_taken) {
+            self.take(Input::Follows { host })
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Says that a host follows another history, in the log each time and in the journal once.
+    async fn note_ahead(&self, host: HostId, highest: Fence) {
         tracing::error!(
-            %host, ?own, ?highest,
+            %host, ?highest,
             "a host has heard of a later state than this control plane knows: another one leads, or this journal is an old \
              copy; the host follows no order of ours, and its containers run on"
         );
         metrics::counter!("muster_fenced_total").increment(1);
+        if let Err(error) = self.take(Input::Ahead { host, highest }).await {
+            tracing::warn!(%host, %error, "that a host is ahead of this control plane was not taken");
+        }
     }
 }

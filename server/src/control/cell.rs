@@ -158,6 +158,7 @@ impl Cell for RunningCell {
                         | Refusal::BadEndOfResize(_)
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)
+                        | Refusal::HostIsNotAhead(_)
                         | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),
                     CommandError::Refused(refusal @ Refusal::TooManyDeploys) => {

@@ -309,6 +309,9 @@ fn touched_host(fleet: &Fleet, record: &Record) -> Option<HostId> {
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
         | Event::HostRemoved { .. }
+        | Event::HostAhead { .. }
+        | Event::HostTaken { .. }
+        | Event::HostFollows { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 type Lock = &'static RwLock<()>;
 
-/// The locks by the mirror's path. A control plane has one mirror; each lock lives as long as the process.
+/// The locks by the mirror's path. A control plane has two mirrors; each lock lives as long as the process.
 static LOCKS: Mutex<Option<HashMap<PathBuf, Lock>>> = Mutex::new(None);
 
 /// A mirror that nobody else uses.

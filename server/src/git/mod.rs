@@ -53,7 +53,8 @@ pub struct Remote {
     pub branch: String,
     /// The private key for ssh; without it the ssh agent is asked.
     pub ssh_key: Option<PathBuf>,
-    /// Where the bare mirror of a repository on another machine is kept. It is a cache: it may be removed at any time.
+    /// Where the bare mirror of a repository on another machine is kept, and, with `.pulls` behind the name, that of what is read
+    /// beside the branch. They are caches: they may be removed at any time.
     pub mirror: PathBuf,
 }
 
@@ -176,7 +177,7 @@ pub fn read_in_history(remote: &Remote, revision: &str) -> Result<Reading, ReadA
 }
 
 /// Reads what a reference names, which may be one beside the branches, such as the head of a pull request: it is fetched for
-/// this. It blocks, for as long as a fetch takes.
+/// this. It blocks, for as long as a fetch takes, and keeps nobody waiting who reads the branch.
 ///
 /// # Errors
 /// No such reference, or what makes the repository one that cannot be read.

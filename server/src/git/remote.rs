@@ -31,13 +31,30 @@ const MIRROR_PACKS: usize = 500;
 /// How often a remote may ask for credentials in one connection. There is one key; asking again means it was refused.
 const CREDENTIAL_ASKS: u32 = 3;
 
+/// Stands behind the name of the mirror's folder for the mirror of what is beside the branches.
+const BESIDE: &str = ".pulls";
+
 /// The repository and the head of its branch.
 pub(super) fn open(remote: &Remote) -> Result<Head, RepositoryTrouble> {
-    open_reference(remote, &reference(&remote.branch))
+    open_by(remote, &remote.mirror, &reference(&remote.branch), None)
 }
 
-/// The repository and what any of its references names, such as `refs/pull/7/head`.
+/// The repository and what any of its references names, such as `refs/pull/7/head`. That has a mirror of its own: however long a
+/// forge takes to send a pull request, the branch goes on being read. The branch is fetched there along with it, since the
+/// applied revision is what others are compared with.
 pub(super) fn open_reference(remote: &Remote, name: &str) -> Result<Head, RepositoryTrouble> {
+    let mut mirror = remote.mirror.as_os_str().to_owned();
+    mirror.push(BESIDE);
+    let branch = reference(&remote.branch);
+    open_by(remote, Path::new(&mirror), name, Some(&branch))
+}
+
+fn open_by(
+    remote: &Remote,
+    mirror: &Path,
+    name: &str,
+    along: Option<&str>,
+) -> Result<Head, RepositoryTrouble> {
     set_timeouts();
     match local_path(&remote.url) {
         // Others write there, by git's own rules, and nothing of it is ever removed by us.
@@ -50,8 +67,8 @@ pub(super) fn open_reference(remote: &Remote, name: &str) -> Result<Head, Reposi
             })
         }
         None => {
-            let alone = Alone::with(&remote.mirror);
-            let (repository, commit) = fetch(remote, name)?;
+            let alone = Alone::with(mirror);
+            let (repository, commit) = fetch(remote, mirror, name, along)?;
             Ok(Head {
                 repository,
                 commit,
@@ -117,19 +134,24 @@ fn open_local(path: &Path, name: &str) -> Result<(Repository, Oid), RepositoryTr
     Ok((repository, head))
 }
 
-fn fetch(remote: &Remote, name: &str) -> Result<(Repository, Oid), RepositoryTrouble> {
+fn fetch(
+    remote: &Remote,
+    path: &Path,
+    name: &str,
+    along: Option<&str>,
+) -> Result<(Repository, Oid), RepositoryTrouble> {
     check_scheme(&remote.url)?;
-    let repository = mirror(&remote.mirror)?;
-    let head = fetch_into(&repository, remote, name)?;
+    let repository = mirror(path)?;
+    let head = fetch_into(&repository, remote, name, along)?;
     if is_complete(&repository, head) {
         return Ok((repository, head));
     }
     // The mirror says that it has the commit, and has not: a power failure took part of it. It is only a cache.
-    tracing::warn!(mirror = %remote.mirror.display(), "the mirror is damaged and is fetched anew");
+    tracing::warn!(mirror = %path.display(), "the mirror is damaged and is fetched anew");
     drop(repository);
-    discard(&remote.mirror)?;
-    let repository = mirror(&remote.mirror)?;
-    let head = fetch_into(&repository, remote, name)?;
+    discard(path)?;
+    let repository = mirror(path)?;
+    let head = fetch_into(&repository, remote, name, along)?;
     if is_complete(&repository, head) {
         Ok((repository, head))
     } else {
@@ -215,11 +237,12 @@ fn discard(mirror: &Path) -> Result<(), RepositoryTrouble> {
     })
 }
 
-/// Asks the remote for a reference, and fetches it if it is new.
+/// Asks the remote for a reference, and fetches it if it is new; another one along with it, if the remote has that.
 fn fetch_into(
     repository: &Repository,
     remote: &Remote,
     name: &str,
+    along: Option<&str>,
 ) -> Result<Oid, RepositoryTrouble> {
     let failed = |error: git2::Error| unreachable(explain(&error, remote));
     let mut handle = repository.remote_anonymous(&remote.url).map_err(failed)?;
@@ -227,18 +250,28 @@ fn fetch_into(
     let mut connection = handle
         .connect_auth(Direction::Fetch, Some(callbacks(remote, deadline)), None)
         .map_err(failed)?;
-    let head = connection
-        .list()
-        .map_err(failed)?
-        .iter()
-        .find(|head| head.name() == name)
-        .map(|head| head.oid());
-    let Some(head) = head else {
+    let heads = connection.list().map_err(failed)?;
+    let listed: Vec<(&str, Oid)> = [Some(name), along]
+        .into_iter()
+        .flatten()
+        .filter_map(|wanted| {
+            let head = heads.iter().find(|head| head.name() == wanted)?;
+            Some((wanted, head.oid()))
+        })
+        .collect();
+    let Some(head) = listed.iter().find(|(found, _)| *found == name) else {
         return Err(no_branch(name));
     };
     // The mirror's own reference is written last, so that it says that all of its history is there.
-    if repository.refname_to_id(name).ok() == Some(head) {
-        return Ok(head);
+    let is_new =
+        |(wanted, head): &&(&str, Oid)| repository.refname_to_id(wanted).ok() != Some(*head);
+    let new: Vec<String> = listed
+        .iter()
+        .filter(is_new)
+        .map(|(wanted, _)| format!("+{wanted}:{wanted}"))
+        .collect();
+    if new.is_empty() {
+        return Ok(head.1);
     }
     let mut options = FetchOptions::new();
     options
@@ -248,7 +281,7 @@ fn fetch_into(
         .follow_redirects(RemoteRedirect::Initial);
     connection
         .remote()
-        .fetch(&[format!("+{name}:{name}")], Some(&mut options), None)
+        .fetch(&new, Some(&mut options), None)
         .map_err(failed)?;
     // It may have moved on meanwhile; what was fetched counts.
     repository.refname_to_id(name).map_err(failed)

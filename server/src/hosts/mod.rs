@@ -100,7 +100,7 @@ pub trait Control: Send + Sync + 'static {
     fn disconnected(&self, host: HostId) -> BoxFuture<'_, ()>;
 
     /// The agent refuses this control plane's assignments: it has heard a newer fence. Either another control plane leads,
-    /// or this one runs on an old copy of its store.
+    /// or this one runs on an old copy of its store. The session ends, and the host greets anew.
     fn fenced(&self, host: HostId, got: Fence, highest: Fence) -> BoxFuture<'_, ()> {
         let _ = (host, got, highest);
         Box::pin(std::future::ready(()))

@@ -293,6 +293,10 @@ async fn read(
                     "the agent refuses this control plane's orders: it has heard a newer fence; is this an old copy of the store, or does another control plane lead?"
                 );
                 control.fenced(host, got, highest).await;
+                // Its next greeting says where it stands, and until then nothing that it says is about this history.
+                return Some(End::Refused(
+                    "the host has heard newer orders than these; it has to greet anew".to_owned(),
+                ));
             }
         }
     }

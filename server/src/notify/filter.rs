@@ -1,9 +1,9 @@
 //! Which events a target is told.
 
 use muster_core::describe::subjects_in;
-use muster_core::fleet::Fleet;
+use muster_core::fleet::{Fleet, Job};
 use muster_schemas::event::{Event, Record};
-use muster_schemas::ids::JobId;
+use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::{JobAction, JobChange, Plan};
 use std::collections::BTreeSet;
 
@@ -126,9 +126,24 @@ pub fn concerns(fleet: &Fleet, record: &Record) -> Concerns {
         return entry.map_or(Concerns::Forgotten, |entry| changed_by(&entry.plan));
     }
     match subjects.attempt {
-        Some(_) => Concerns::Forgotten,
+        Some(attempt) => attempt
+            .parse()
+            .ok()
+            .and_then(|attempt| job_of_past(fleet, attempt))
+            .map_or(Concerns::Forgotten, |job| known(job.clone())),
         None => Concerns::Jobs(Vec::new()),
     }
+}
+
+/// The job of an attempt that has left its host: its task remembers it for a while. It is looked for in all of them, which only
+/// records of such attempts are worth.
+fn job_of_past(fleet: &Fleet, attempt: AttemptId) -> Option<&JobId> {
+    let mut jobs = fleet.jobs.values();
+    let is_of = |job: &&Job| {
+        let mut past = job.tasks.values().flat_map(|task| &task.past);
+        past.any(|known| known.id == attempt)
+    };
+    jobs.find(is_of).map(|job| &job.id)
 }
 
 /// The jobs that a record is about, as far as the fleet still knows them.
@@ -166,7 +181,7 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
     use muster_schemas::deploy::DeployStatus;
-    use muster_schemas::ids::{AttemptId, DeployId, HostId, PlanId};
+    use muster_schemas::ids::{DeployId, HostId, PlanId};
     use muster_schemas::state::Actor;
 
     fn record(event: Event) -> Record {

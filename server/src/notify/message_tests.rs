@@ -1,7 +1,7 @@
 use super::*;
 use crate::notify::filter::Filter;
 use jiff::Timestamp;
-use muster_schemas::ids::CellName;
+use muster_schemas::ids::{AttemptId, CellName, HostId, TaskId};
 use muster_schemas::state::Actor;
 
 fn fleet() -> Fleet {
@@ -228,4 +228,49 @@ fn a_page_is_that_of_what_the_event_is_about() {
         pages,
         ["/events", "/plans/aa11", "/tasks/web.0", "/jobs/web"]
     );
+}
+
+/// The event itself takes the attempt out of those that are on a host; its task remembers it.
+#[test]
+fn an_attempt_that_has_left_its_host_concerns_its_job_alone() {
+    let (mut fleet, _) = applied(&names(&["web", "etl"]));
+    let attempt = AttemptId(uuid::Uuid::from_u128(7));
+    let task = TaskId::new("web".into(), 0);
+    let host = HostId(uuid::Uuid::from_u128(1));
+    let events = [
+        Event::TaskCreated {
+            task: task.clone(),
+            version: 1,
+            run: 0,
+        },
+        Event::AttemptPlaced {
+            attempt,
+            task,
+            number: 1,
+            host,
+            version: 1,
+        },
+        Event::AttemptForgotten { attempt },
+    ];
+    let mut last = None;
+    for event in events {
+        let next = record(fleet.seq + 1, event);
+        fleet.apply(&next);
+        last = Some(next);
+    }
+    let forgotten = last.expect("there were events");
+    let of = |jobs: &[&str], apps: &[&str]| Filter {
+        jobs: names(jobs).into_iter().collect(),
+        apps: names(apps).into_iter().collect(),
+        ..Filter::default()
+    };
+    for (filter, wants) in [
+        (of(&["web"], &[]), true),
+        (of(&["etl"], &[]), false),
+        (of(&[], &["shop"]), true),
+        (of(&[], &["data"]), false),
+        (of(&[], &[]), true),
+    ] {
+        assert_eq!(filter.wants(&fleet, &forgotten), wants, "{filter:?}");
+    }
 }

@@ -218,6 +218,7 @@ impl Rig {
             fence,
             items,
             put_back: Vec::new(),
+            supersedes: None,
         }))
         .await;
     }

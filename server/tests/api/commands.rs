@@ -142,3 +142,38 @@ async fn the_other_commands_reach_the_cell() {
     assert_eq!(status, StatusCode::CREATED);
     assert!(token.contains("minted for admin"), "{token}");
 }
+
+#[tokio::test]
+async fn a_deploy_s_id_stands_in_an_address_as_it_is() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let body = json!({"job": "web", "desired": 3});
+    let long = "a".repeat(129);
+    for id in [
+        ".", "..", "%2E%2E", "a%20b", "a%2Fb", "%C3%A4", "a~b", &long,
+    ] {
+        let path = format!("/api/v1/deploys/{id}");
+        let answer = send(&state, post(&path, &body)).await;
+        let (status, _, text) = text(answer).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{id}: {text}");
+        assert!(
+            text.contains("bad-id") && text.contains("not `.` or `..` alone"),
+            "{text}"
+        );
+        for path in [path.clone(), format!("{path}/cancel")] {
+            let method = if path.ends_with("cancel") {
+                "POST"
+            } else {
+                "GET"
+            };
+            let (status, code) = problem(send(&state, request(method, &path)).await).await;
+            assert_eq!((status, code.as_str()), (400, "bad-id"), "{path}");
+        }
+    }
+    assert_eq!(cell.commands.lock().expect("the commands").len(), 0);
+    for id in ["01JABC-web", "a..b", "v1.2_3", &long[..128]] {
+        let answer = send(&state, post(&format!("/api/v1/deploys/{id}"), &body)).await;
+        assert_ne!(answer.status(), StatusCode::BAD_REQUEST, "{id}");
+    }
+    assert_eq!(cell.commands.lock().expect("the commands").len(), 4);
+}

@@ -167,6 +167,103 @@ fn an_agent_does_not_follow_an_old_copy_of_the_journal() {
     stack.wait_until_settled(&service, 2);
 }
 
+#[test]
+fn a_host_that_is_ahead_of_an_old_copy_is_taken_by_a_person() {
+    let mut stack = Stack::start();
+    let service = Service::new("web", 2);
+    stack.push(&service, "Add web");
+    stack.wait_until_settled(&service, 1);
+    stack.serve.end();
+    let copy = stack.home().join("copy");
+    copy_journal(&stack.serve_home(), &copy);
+    stack.serve.start();
+    stack.wait_for_api();
+    stack.wait_for_hosts();
+    let _: CommandAnswer = stack
+        .api
+        .post(
+            "/tasks/web.0/stop",
+            r#"{"reason": "to have something that the copy lacks"}"#,
+        )
+        .unwrap();
+    eventually(secs(20), "web.0 is replaced", || {
+        let task = stack.api.task("web.0")?.task;
+        so(task.attempt_number == 2 && task.healthy, || line(&task))
+    });
+    stack.wait_until_settled(&service, 1);
+    let attempt_of = |stack: &Stack, task: &str| {
+        let task = stack.api.task(task).unwrap().task;
+        task.attempt.expect("it has an attempt")
+    };
+    let (unknown, known) = (attempt_of(&stack, "web.0"), attempt_of(&stack, "web.1"));
+    let running = stack.running();
+    assert_eq!(running.len(), 2);
+    let host = stack.api.hosts().unwrap()[0].name.clone();
+    let take = |stack: &Stack| {
+        let path = format!("/hosts/{host}/take");
+        let answer: Result<CommandAnswer, _> = stack
+            .api
+            .post(&path, r#"{"reason": "the newest copy is lost"}"#);
+        answer
+    };
+    let refused = take(&stack).expect_err("it follows this control plane");
+    assert!(refused.contains("is not ahead"), "{refused}");
+
+    stack.serve.end();
+    copy_journal(&copy, &stack.serve_home());
+    stack.serve.start();
+    stack.wait_for_api();
+    eventually(secs(20), "the alert says so", || {
+        let alerts = stack.api.fleet()?.alerts;
+        let told: Vec<_> = alerts.iter().map(|alert| alert.code.as_str()).collect();
+        so(
+            told.contains(&"host-ahead") && !told.contains(&"host-unreachable"),
+            || format!("{told:?}"),
+        )
+    });
+    let seen = &stack.api.hosts().unwrap()[0];
+    assert!(
+        !seen.reachable && seen.reason.contains("muster take-host"),
+        "{seen:?}"
+    );
+    let told = stack.api.events("kind=host_ahead").unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    throughout(secs(4), "nothing is stopped, nothing is started", || {
+        let now = stack.running();
+        so(now == running, || format!("{now:?}, before {running:?}"))
+    });
+
+    take(&stack).unwrap();
+    stack.wait_for_hosts();
+    eventually(
+        secs(60),
+        "the job is whole, and what is unknown is an orphan",
+        || {
+            let host = &stack.api.hosts()?[0];
+            let orphans: Vec<_> = host.orphans.iter().filter_map(|o| o.attempt).collect();
+            let orphans: Vec<String> = orphans.iter().map(ToString::to_string).collect();
+            so(orphans == [unknown.clone()], || {
+                format!("{orphans:?}, not {unknown}")
+            })?;
+            let task = stack.api.task("web.0")?.task;
+            so(task.healthy, || line(&task))
+        },
+    );
+    let now = stack.running();
+    assert!(running.is_subset(&now), "{now:?}, before {running:?}");
+    assert_eq!(attempt_of(&stack, "web.1"), known);
+    // The word is used up: the host follows, and would refuse an older journal than this one, too.
+    stack.agents[0].kill();
+    stack.agents[0].start();
+    eventually(secs(20), "it is used up", || {
+        let told = stack.api.events("kind=host_follows")?;
+        so(told.len() == 1, || format!("{told:?}"))
+    });
+    let refused = take(&stack).expect_err("it follows this control plane");
+    assert!(refused.contains("is not ahead"), "{refused}");
+    assert!(running.is_subset(&stack.running()));
+}
+
 /// The journal with all that belongs to it, of a control plane that does not run.
 fn copy_journal(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

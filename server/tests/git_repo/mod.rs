@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A repository with a work tree, on the branch `main`, and room beside it.
@@ -165,18 +166,42 @@ pub fn tree(entries: &[(&str, &[u8], &str)]) -> Vec<u8> {
 
 /// Serves a repository over http on this machine, by git's own CGI program, and gives its address.
 pub async fn serve_http(repository: PathBuf) -> String {
+    serve_http_but(repository, None).await
+}
+
+/// A commit that a server never sends: whoever asks for it waits.
+pub struct Withheld {
+    pub commit: String,
+    /// Told each time when somebody asks.
+    pub asked: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+/// Like [`serve_http`]; without an answer to who asks for what is withheld.
+pub async fn serve_http_but(repository: PathBuf, withheld: Option<Withheld>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let name = repository.file_name().unwrap().to_str().unwrap().to_owned();
     let root = repository.parent().unwrap().to_owned();
-    let app = axum::Router::new().fallback(http_backend).with_state(root);
+    let app = axum::Router::new()
+        .fallback(http_backend)
+        .with_state((root, Arc::new(withheld)));
     tokio::spawn(async move { axum::serve(listener, app).await });
     format!("http://{address}/{name}/.git")
 }
 
-async fn http_backend(State(root): State<PathBuf>, request: Request) -> Response {
+async fn http_backend(
+    State((root, withheld)): State<(PathBuf, Arc<Option<Withheld>>)>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 16 << 20).await.unwrap();
+    if let Some(withheld) = withheld.as_ref() {
+        let want = format!("want {}", withheld.commit);
+        if body.windows(want.len()).any(|part| part == want.as_bytes()) {
+            let _ = withheld.asked.send(());
+            std::future::pending::<()>().await;
+        }
+    }
     let of = |name| {
         let value = parts.headers.get(name);
         value

@@ -48,6 +48,7 @@ pub enum Heard {
     Reported(HostId, u64),
     Facts(HostId, String),
     Disconnected(HostId),
+    Fenced(HostId, Fence, Fence),
 }
 
 type Wanted = watch::Sender<Option<Arc<Assignments>>>;
@@ -153,6 +154,11 @@ impl Control for Recorder {
     }
 
     fn heard(&self, _host: HostId) {}
+
+    fn fenced(&self, host: HostId, got: Fence, highest: Fence) -> BoxFuture<'_, ()> {
+        self.push(Heard::Fenced(host, got, highest));
+        Box::pin(std::future::ready(()))
+    }
 
     fn disconnected(&self, host: HostId) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.push(Heard::Disconnected(host)) })
@@ -499,5 +505,6 @@ pub fn assignments(host: HostId, seq: u64) -> Assignments {
         fence: Fence { epoch: 1, seq },
         items: Vec::new(),
         put_back: Vec::new(),
+        supersedes: None,
     }
 }

@@ -154,7 +154,7 @@ fn would(preview: &PlanPreview, job: Option<&str>) -> AnyView {
             .plan
             .holds
             .iter()
-            .map(|reason| view! { <li>{format::sentence(reason)}"."</li> })
+            .map(|reason| view! { <li>{text::rich(&format::sentence(reason))}"."</li> })
             .collect_view();
         view! {
             <p class="withheld"><span class="state wait">{shape(Shape::Barred)}</span><span>"The guard would hold it until somebody approves it:"</span></p>

@@ -25,17 +25,11 @@ pub fn maybe_time(at: Option<Timestamp>) -> AnyView {
 
 /// A sentence in which what stands between backticks is code.
 pub fn rich(sentence: &str) -> AnyView {
-    // Every second part stands between two backticks; a last one without its partner is kept as it is.
-    let parts: Vec<&str> = sentence.split('`').collect();
-    if parts.len() < 3 || parts.len().is_multiple_of(2) {
-        return sentence.to_owned().into_any();
-    }
-    parts
+    format::marked(sentence)
         .into_iter()
-        .enumerate()
-        .map(|(place, part)| {
+        .map(|(is_code, part)| {
             let part = part.to_owned();
-            if place % 2 == 1 {
+            if is_code {
                 view! { <code>{part}</code> }.into_any()
             } else {
                 part.into_any()

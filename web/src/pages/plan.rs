@@ -74,7 +74,7 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
         let reasons = plan
             .holds
             .iter()
-            .map(|reason| view! { <li>{format::sentence(reason)}"."</li> })
+            .map(|reason| view! { <li>{text::rich(&format::sentence(reason))}"."</li> })
             .collect_view();
         notice(
             "bad",

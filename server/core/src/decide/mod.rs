@@ -27,7 +27,7 @@ use muster_schemas::ids::{CellName, CommitId, DeployId, HostId, JobId, PlanId, T
 use muster_schemas::plan::{FreezeScope, Prediction};
 use muster_schemas::rollout::{Measured, RolloutWord};
 use muster_schemas::state::{Actor, HostFacts, StopReason};
-use muster_schemas::wire::Report;
+use muster_schemas::wire::{Fence, Report};
 use std::collections::BTreeMap;
 use thiserror::Error;
 use uuid::Uuid;
@@ -195,6 +195,18 @@ pub enum Input {
         /// The host.
         host: HostId,
     },
+    /// A host follows orders that this journal does not have.
+    Ahead {
+        /// The host.
+        host: HostId,
+        /// The highest fence that it has heard.
+        highest: Fence,
+    },
+    /// The orders of a host rest on this journal.
+    Follows {
+        /// The host.
+        host: HostId,
+    },
     /// A host's facts.
     Facts {
         /// The host.
@@ -237,6 +249,14 @@ pub enum Command {
     },
     /// Take a host that cannot be reached out of the fleet: it is gone for good. Its tasks get new attempts elsewhere.
     RemoveHost {
+        /// The host.
+        host: HostId,
+        /// Why.
+        reason: String,
+    },
+    /// Have a host that is ahead of this control plane follow it all the same: away from the fence that the host has heard, and
+    /// from no other.
+    TakeHost {
         /// The host.
         host: HostId,
         /// Why.
@@ -344,6 +364,11 @@ pub enum Refusal {
         "host `{0}` is connected and its containers run; stop its agent (or the machine) first, else they would run on without anybody to mind them"
     )]
     HostIsConnected(String),
+    /// The host has heard nothing that this journal does not have.
+    #[error(
+        "host `{0}` is not ahead of this control plane: it has not said that it follows orders which the journal does not have, so there is nothing to take"
+    )]
+    HostIsNotAhead(String),
     /// No such plan is in memory.
     #[error("there is no plan `{0}` among the latest")]
     UnknownPlan(PlanId),
@@ -539,6 +564,8 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
         Input::Silent { host } => observe::silent(draft, host)?,
+        Input::Ahead { host, highest } => observe::ahead(draft, host, highest)?,
+        Input::Follows { host } => observe::follows(draft, host)?,
         Input::Facts { host, facts } => observe::facts(draft, host, *facts)?,
         Input::Report { host, report } => observe::report(draft, host, *report)?,
         Input::Command { actor, command } => take_command(draft, actor, command)?,
@@ -645,6 +672,27 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
                 return Err(Refusal::HostIsConnected(known.name.clone()));
             }
             draft.say(actor, Event::HostRemoved { host, reason });
+            Ok(())
+        }
+        Command::TakeHost { host, reason } => {
+            let known = draft
+                .fleet
+                .hosts
+                .get(&host)
+                .ok_or(Refusal::UnknownHost(host))?;
+            match (known.ahead, known.taken) {
+                (Some(highest), _) => draft.say(
+                    actor,
+                    Event::HostTaken {
+                        host,
+                        highest,
+                        reason,
+                    },
+                ),
+                // It was said already, and its agent has not greeted since.
+                (None, Some(_)) => {}
+                (None, None) => return Err(Refusal::HostIsNotAhead(known.name.clone())),
+            }
             Ok(())
         }
         Command::StopTask { task: id, reason } => {

@@ -1,11 +1,11 @@
 //! What follows from what agents say.
 
 use super::{Answer, Draft, Refusal};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Host};
 use muster_schemas::event::Event;
 use muster_schemas::ids::HostId;
 use muster_schemas::state::{Actor, AttemptStatus, HostFacts, Phase};
-use muster_schemas::wire::Report;
+use muster_schemas::wire::{Fence, Report};
 
 fn agent(fleet: &Fleet, host: HostId) -> Actor {
     Actor::Agent(
@@ -68,6 +68,28 @@ pub(super) fn silent(draft: &mut Draft<'_>, host: HostId) -> Result<(), Refusal>
     Ok(())
 }
 
+/// A host that follows another history: said once for each fence that it names, however often it dials.
+pub(super) fn ahead(draft: &mut Draft<'_>, host: HostId, highest: Fence) -> Result<(), Refusal> {
+    known(draft.fleet, host)?;
+    let news = |host: &Host| host.ahead != Some(highest);
+    if draft.fleet.hosts.get(&host).is_some_and(news) {
+        let actor = agent(draft.fleet, host);
+        draft.say(actor, Event::HostAhead { host, highest });
+    }
+    Ok(())
+}
+
+/// What a person allowed is used up once the host follows orders of this journal.
+pub(super) fn follows(draft: &mut Draft<'_>, host: HostId) -> Result<(), Refusal> {
+    known(draft.fleet, host)?;
+    let was_taken = |host: &Host| host.taken.is_some();
+    if draft.fleet.hosts.get(&host).is_some_and(was_taken) {
+        let actor = agent(draft.fleet, host);
+        draft.say(actor, Event::HostFollows { host });
+    }
+    Ok(())
+}
+
 pub(super) fn facts(draft: &mut Draft<'_>, host: HostId, facts: HostFacts) -> Result<(), Refusal> {
     known(draft.fleet, host)?;
     if draft
@@ -86,6 +108,11 @@ pub(super) fn facts(draft: &mut Draft<'_>, host: HostId, facts: HostFacts) -> Re
 /// Takes what is new in a report. What it does not mention stays as it was known: absence is no evidence.
 pub(super) fn report(draft: &mut Draft<'_>, host: HostId, report: Report) -> Result<(), Refusal> {
     known(draft.fleet, host)?;
+    // What it says is about another history until a new greeting shows otherwise.
+    let is_ahead = |host: &Host| host.ahead.is_some();
+    if draft.fleet.hosts.get(&host).is_some_and(is_ahead) {
+        return Ok(());
+    }
     let actor = agent(draft.fleet, host);
     // A host that was taken for unreachable because this process itself stood still is heard again on the same connection.
     if draft

@@ -10,6 +10,7 @@ use muster_schemas::state::{
 };
 use muster_schemas::stop::StopRefusal;
 use muster_schemas::wait::{NotStanding, WaitsFor};
+use muster_schemas::wire::Fence;
 
 /// Why a container is stopped.
 pub fn stop(reason: &StopReason) -> String {
@@ -29,6 +30,28 @@ pub fn stop(reason: &StopReason) -> String {
         StopReason::Asked { message } => message.clone(),
         StopReason::Down => "the cell was taken down".to_owned(),
     }
+}
+
+/// The place in a history that orders rest on.
+pub fn fence(fence: Fence) -> String {
+    format!("record {} of epoch {}", fence.seq, fence.epoch)
+}
+
+/// What a host does that is ahead of this control plane, and what that comes of; after the host's name.
+pub fn ahead(highest: Fence) -> String {
+    format!(
+        "follows orders that rest on {}, which this control plane's journal does not have: an older copy of its home was \
+         restored, or another control plane leads; it takes no orders from here, and its containers run on",
+        fence(highest)
+    )
+}
+
+/// What to do about a host that is ahead.
+pub fn ahead_advice(host: &str) -> String {
+    format!(
+        "restore the newest copy of the control plane's home; if there is none, and no other control plane leads, `muster \
+         take-host {host} --reason …` has it follow this one"
+    )
 }
 
 /// What the owner of a job that manages its stops itself is asked for.

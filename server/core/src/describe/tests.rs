@@ -12,6 +12,7 @@ use muster_schemas::state::{
 };
 use muster_schemas::stop::StopRefusal;
 use muster_schemas::wait::{NotStanding, WaitsFor};
+use muster_schemas::wire::Fence;
 use std::fmt::Write as _;
 
 fn at(text: &str) -> Timestamp {
@@ -169,6 +170,16 @@ fn every_event() -> Vec<Event> {
         },
         Event::HostConnected { host: host() },
         Event::HostUnreachable { host: host() },
+        Event::HostAhead {
+            host: host(),
+            highest: Fence { epoch: 7, seq: 120 },
+        },
+        Event::HostTaken {
+            host: host(),
+            highest: Fence { epoch: 7, seq: 120 },
+            reason: "the newer copy is lost".to_owned(),
+        },
+        Event::HostFollows { host: host() },
         Event::HostReported {
             host: host(),
             facts: facts(),

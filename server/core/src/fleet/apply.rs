@@ -57,12 +57,15 @@ impl Fleet {
                     facts: None,
                     orphans: Vec::new(),
                     orphans_since: None,
+                    ahead: None,
+                    taken: None,
                 });
             }
             Event::HostConnected { host } => {
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.connected = true;
                     host.since = at;
+                    host.ahead = None;
                 }
             }
             Event::HostUnreachable { host } => {
@@ -72,6 +75,31 @@ impl Fleet {
                 }
             }
             Event::HostRemoved { host, reason } => self.remove_host(*host, reason, at),
+            Event::HostAhead { host, highest } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    if host.connected {
+                        host.connected = false;
+                        host.since = at;
+                    }
+                    host.ahead = Some(*highest);
+                    host.taken = None;
+                }
+            }
+            Event::HostTaken {
+                host,
+                highest,
+                reason: _,
+            } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.ahead = None;
+                    host.taken = Some(*highest);
+                }
+            }
+            Event::HostFollows { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.taken = None;
+                }
+            }
             Event::HostReported { host, facts } => {
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.name.clone_from(&facts.name);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use muster_schemas::ids::HostId;
 use muster_schemas::state::{HostFacts, Orphan};
+use muster_schemas::wire::Fence;
 use serde::{Deserialize, Serialize};
 
 /// A machine with an agent.
@@ -24,4 +25,10 @@ pub struct Host {
     pub orphans: Vec<Orphan>,
     /// When the orphans last changed.
     pub orphans_since: Option<Timestamp>,
+    /// The highest fence that it has heard, if this journal does not have that: then it follows no order from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Fence>,
+    /// The fence that a person lets this control plane's orders supersede, until the host follows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Fence>,
 }

@@ -6,8 +6,8 @@ use crate::decide::deploy::asks_for;
 use crate::decide::scale::may_be_unread;
 use crate::decide::schedule::is_asked_for;
 use crate::describe::reasons::{
-    blocked, clock, counted, drift_cause, healing, join_names, repository_trouble, stop,
-    take_back_trouble,
+    ahead, ahead_advice, blocked, clock, counted, drift_cause, healing, join_names,
+    repository_trouble, stop, take_back_trouble,
 };
 use crate::describe::short;
 use crate::drift::past_git;
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use muster_schemas::api::{Alert, JobStatus, Severity};
 use muster_schemas::drift::DriftEntry;
 use muster_schemas::plan::HoldReason;
+use muster_schemas::wire::Fence;
 
 /// So many alerts at most are told; nobody reads more, and what is wrong with that much has one cause.
 pub const MAX_ALERTS: usize = 100;
@@ -33,6 +34,7 @@ pub fn alerts(fleet: &Fleet, journal_trouble: Option<&str>, now: Timestamp) -> V
     journal(journal_trouble, &mut alerts);
     repository(fleet, &mut alerts);
     held_plan(fleet, &mut alerts);
+    hosts_ahead(fleet, &mut alerts);
     for host in fleet.hosts.values() {
         host_alerts(fleet, host, now, &mut alerts);
     }
@@ -141,6 +143,49 @@ fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
     }
 }
 
+/// So many hosts that are ahead are told one by one; more have one cause, which is told once.
+const AHEAD_TOLD: usize = 3;
+
+/// Hosts that have heard orders of another history than this one.
+fn hosts_ahead(fleet: &Fleet, alerts: &mut Vec<Alert>) {
+    let hosts: Vec<(&Host, Fence)> = fleet
+        .hosts
+        .values()
+        .filter_map(|host| Some((host, host.ahead?)))
+        .collect();
+    let mut told = |message: String, link: String, since| {
+        alerts.push(Alert {
+            severity: Severity::Page,
+            code: "host-ahead".to_owned(),
+            message,
+            link,
+            since,
+        });
+    };
+    if hosts.len() <= AHEAD_TOLD {
+        for (host, highest) in hosts {
+            let message = format!(
+                "{} {}. {}.",
+                host.name,
+                ahead(highest),
+                capital(&ahead_advice(&host.name))
+            );
+            told(message, format!("/hosts/{}", host.id), Some(host.since));
+        }
+        return;
+    }
+    let names: Vec<&str> = hosts.iter().map(|(host, _)| host.name.as_str()).collect();
+    let message = format!(
+        "{} hosts, such as {}, follow orders that this control plane's journal does not have: an older copy of its home was \
+         restored, or another control plane leads. They take no orders from here, and their containers run on. {}.",
+        hosts.len(),
+        names[..AHEAD_TOLD].join(", "),
+        capital(&ahead_advice("HOST"))
+    );
+    let since = hosts.iter().map(|(host, _)| host.since).min();
+    told(message, "/hosts".to_owned(), since);
+}
+
 fn host_alerts(fleet: &Fleet, host: &Host, now: Timestamp, alerts: &mut Vec<Alert>) {
     let link = format!("/hosts/{}", host.id);
     let mut alert = |severity, code: &str, message: String, since| {
@@ -177,6 +222,10 @@ fn host_alerts(fleet: &Fleet, host: &Host, now: Timestamp, alerts: &mut Vec<Aler
             ),
             host.orphans_since,
         );
+    }
+    // That has an alert of its own.
+    if host.ahead.is_some() {
+        return;
     }
     if !host.connected {
         let reconnects = host.since <= fleet.led_since

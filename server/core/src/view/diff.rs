@@ -84,6 +84,7 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::RolloutRetried { .. }
         | Event::CellTakenDown { .. }
         | Event::HostRemoved { .. }
+        | Event::HostTaken { .. }
         | Event::DeployRequested { .. }
         | Event::DeployCanceled { .. } => by_person,
         Event::StopOrdered { order } => matches!(order.actor, Actor::Person(_)),
@@ -91,6 +92,8 @@ fn is_persons_act(record: &Record) -> bool {
         | Event::HostEnrolled { .. }
         | Event::HostConnected { .. }
         | Event::HostUnreachable { .. }
+        | Event::HostAhead { .. }
+        | Event::HostFollows { .. }
         | Event::HostReported { .. }
         | Event::OrphansSeen { .. }
         | Event::RepositoryTroubled { .. }

@@ -2,7 +2,7 @@
 
 use super::filter::HostFilter;
 use super::page::{self, Page};
-use crate::describe::reasons::clock;
+use crate::describe::reasons::{ahead, ahead_advice, clock};
 use crate::fleet::{Fleet, Host};
 use jiff::Timestamp;
 use muster_schemas::api::{HostView, List};
@@ -62,13 +62,14 @@ pub fn host_view(fleet: &Fleet, host: &Host, now: Timestamp) -> HostView {
 
 fn view(host: &Host, taken: &Taken, now: Timestamp) -> HostView {
     let facts = host.facts.clone();
-    let reason = match &facts {
-        _ if !host.connected => format!(
+    let reason = match (host.ahead, &facts) {
+        (Some(highest), _) => format!("it {}; {}", ahead(highest), ahead_advice(&host.name)),
+        (None, _) if !host.connected => format!(
             "its agent has not been heard of since {}",
             clock(host.since, now)
         ),
-        None => "its agent has not told its resources yet".to_owned(),
-        Some(facts) => facts.not_ready.clone().unwrap_or_default(),
+        (None, None) => "its agent has not told its resources yet".to_owned(),
+        (None, Some(facts)) => facts.not_ready.clone().unwrap_or_default(),
     };
     let (address, zone, labels, warnings, capacity, engine, system, agent_version) = facts
         .map_or_else(Default::default, |facts| {

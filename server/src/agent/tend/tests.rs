@@ -118,6 +118,7 @@ impl Rig {
             fence,
             items,
             put_back: Vec::new(),
+            supersedes: None,
         };
         let agent = self.agent.as_ref().unwrap();
         agent
@@ -376,6 +377,7 @@ async fn orders_for_another_host_are_not_followed() {
         fence: Fence { epoch: 9, seq: 99 },
         items: vec![stops(0)],
         put_back: Vec::new(),
+        supersedes: None,
     };
     let agent = rig.agent.as_ref().unwrap();
     agent

@@ -101,6 +101,44 @@ pub async fn remove_host(
     give(state, caller, &headers, path, command, reason, message).await
 }
 
+/// Has a host that is ahead follow this control plane.
+#[utoipa::path(
+    post, path = "/api/v1/hosts/{host}/take", tag = "commands", operation_id = "take_host",
+    description = "Has a host follow this control plane although it has heard orders that the journal here does not have, as after an older copy of the control plane's home was restored. It holds for exactly the orders that the host has named, and is used up once it follows. Containers on it that this control plane does not know are shown as orphans and left running. `Idempotency-Key` works as for stopping a task.",
+    params(
+        ("host" = String, Path, description = "The host's id or name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your choice, such as a UUID"),
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "It is in the journal", body = CommandAnswer),
+        Refused,
+        (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
+        (status = 404, description = "There is no such host", body = Problem),
+        (status = 409, description = "The host is not ahead, or several hosts have that name", body = Problem),
+        (status = 422, description = "The key was used for a command with another reason", body = Problem),
+        (status = 503, description = "It could not be made durable", body = Problem),
+    ),
+)]
+pub async fn take_host(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(host): Id,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<CommandRequest>,
+) -> Result<Json<CommandAnswer>, Failure> {
+    let reason = reason(&request)?;
+    let path = format!("/api/v1/hosts/{host}/take");
+    let (host, name) =
+        state.read(|fleet| the_host(fleet, &host).map(|host| (host.id, host.name.clone())))?;
+    let command = Command::TakeHost {
+        host,
+        reason: reason.clone(),
+    };
+    let message = format!("{name} follows this control plane once its agent dials again");
+    give(state, caller, &headers, path, command, reason, message).await
+}
+
 /// Lets a held plan through.
 #[utoipa::path(
     post, path = "/api/v1/plans/{plan}/approve", tag = "commands", operation_id = "approve_plan",

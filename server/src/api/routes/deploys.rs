@@ -33,7 +33,7 @@ const MAX_VARIABLES: usize = 100;
 #[utoipa::path(
     post, path = "/api/v1/deploys/{deploy}", tag = "deploys", operation_id = "create_deploy",
     description = "Has a change of one job committed and rolled out. The id is the caller's choice: asked for again with the same body it is the same deploy. Answers at once; `Location` is the absolute address to poll.",
-    params(("deploy" = String, Path, description = "An id of your choice: 1 to 128 letters, digits, `.`, `_` and `-`")),
+    params(("deploy" = String, Path, description = "An id of your choice: 1 to 128 letters, digits, `.`, `_` and `-`; not `.` or `..`")),
     request_body = DeployRequest,
     responses(
         (status = 202, description = "It is in the journal and goes on by itself", body = DeployView),
@@ -167,7 +167,10 @@ fn view(state: &ApiState, id: &DeployId) -> Result<DeployView, Failure> {
 }
 
 fn deploy_id(text: &str) -> Result<DeployId, Failure> {
-    let fits = (1..=MAX_ID).contains(&text.len())
+    // In an address the two mean the place itself and the one above: nobody could ask for such a deploy again.
+    let is_place = matches!(text, "." | "..");
+    let fits = !is_place
+        && (1..=MAX_ID).contains(&text.len())
         && text
             .chars()
             .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
@@ -177,7 +180,7 @@ fn deploy_id(text: &str) -> Result<DeployId, Failure> {
     Err(Failure::bad_request(
         "bad-id",
         "that is no id of a deploy",
-        "choose 1 to 128 letters, digits, `.`, `_` and `-`, such as the pipeline's execution and the job's name",
+        "choose 1 to 128 letters, digits, `.`, `_` and `-`, not `.` or `..` alone, such as the pipeline's execution and the job's name",
     ))
 }
 

@@ -6,6 +6,7 @@ use crate::cli::screen::{Screen, print, print_json};
 use crate::cli::table::Table;
 use crate::cli::{events, rows};
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -34,6 +35,32 @@ enum What {
     /// List where what runs is not what git says
     Drift(DriftFilter),
     /// List what happened, or watch what happens
+    #[command(visible_alias = "event")]
+    Events(EventFilter),
+}
+
+/// What can be listed as it was. Drift is told of now alone, and deploys that have ended are kept by themselves.
+#[derive(Debug, Args)]
+pub(super) struct PastArgs {
+    #[command(subcommand)]
+    what: PastWhat,
+}
+
+#[derive(Debug, Subcommand)]
+enum PastWhat {
+    /// List jobs
+    #[command(visible_alias = "job")]
+    Jobs(JobFilter),
+    /// List tasks
+    #[command(visible_alias = "task")]
+    Tasks(TaskFilter),
+    /// List hosts
+    #[command(visible_alias = "host")]
+    Hosts(HostFilter),
+    /// List plans, newest first
+    #[command(visible_alias = "plan")]
+    Plans(PlanFilter),
+    /// List what had happened
     #[command(visible_alias = "event")]
     Events(EventFilter),
 }
@@ -228,25 +255,13 @@ impl Filters {
     }
 }
 
-impl GetArgs {
-    /// Refuses what shows the present alone, for a list of the past.
-    pub(super) fn refuse_what_is_now(&self) -> Result<(), Failure> {
+impl PastArgs {
+    /// The list, unless what is asked for shows the present alone.
+    pub(super) fn list(self) -> Result<GetArgs, Failure> {
         let (watch, archived) = match &self.what {
-            What::Tasks(filter) => (filter.watch, filter.archived),
-            What::Events(filter) => (filter.watch, false),
-            What::Jobs(_) | What::Hosts(_) | What::Plans(_) => (false, false),
-            What::Drift(_) => {
-                return Err(Failure::untried(
-                    "drift is told of now alone",
-                    "Leave `at` with its time out; `muster at TIME diff` tells what has changed since.",
-                ));
-            }
-            What::Deploys(_) => {
-                return Err(Failure::untried(
-                    "deploys are kept by themselves, and take no time: those that have ended are listed, too",
-                    "Leave `at` with its time out.",
-                ));
-            }
+            PastWhat::Tasks(filter) => (filter.watch, filter.archived),
+            PastWhat::Events(filter) => (filter.watch, false),
+            PastWhat::Jobs(_) | PastWhat::Hosts(_) | PastWhat::Plans(_) => (false, false),
         };
         if watch {
             return Err(Failure::untried(
@@ -260,8 +275,30 @@ impl GetArgs {
                 "Leave `--archived` out for the tasks that the fleet had then, or `at` with its time.",
             ));
         }
-        Ok(())
+        let what = match self.what {
+            PastWhat::Jobs(filter) => What::Jobs(filter),
+            PastWhat::Tasks(filter) => What::Tasks(filter),
+            PastWhat::Hosts(filter) => What::Hosts(filter),
+            PastWhat::Plans(filter) => What::Plans(filter),
+            PastWhat::Events(filter) => What::Events(filter),
+        };
+        Ok(GetArgs { what })
     }
+}
+
+/// A job without a task looks like one that is not there, so those that nothing was listed of are asked for by name.
+///
+/// # Errors
+/// What the control plane says of the first that it does not know.
+async fn jobs_are_known(client: &Client, jobs: &[String], listed: &Listed) -> anyhow::Result<()> {
+    let is_listed = |job: &&String| {
+        let mut items = listed.items.iter();
+        items.any(|task| task.get("job").and_then(Value::as_str) == Some(job.as_str()))
+    };
+    for job in jobs.iter().filter(|job| !is_listed(job)) {
+        let _: Value = client.get(&["jobs", job], &Query::new()).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn run(
@@ -310,6 +347,10 @@ pub(super) async fn run(
             show(&listed, screen, "tasks", |listed| {
                 Ok(rows::tasks(&listed.typed()?, now, wide))
             })?;
+            // History is of jobs that are gone, too.
+            if !filter.archived {
+                jobs_are_known(client, &filter.job, &listed).await?;
+            }
         }
         What::Hosts(filter) => {
             let query = Filters::default()

@@ -108,6 +108,12 @@ async fn filters_become_the_queries_parameters() {
         .expect(1)
         .mount(&server)
         .await;
+    // Nothing was listed of it, so it is asked whether it is there.
+    Mock::given(path("/api/v1/jobs/web"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(fixtures::job("web")))
+        .expect(1)
+        .mount(&server)
+        .await;
     let line = "muster get tasks --job web --label cost=42 --healthy false -q a&b --limit 7";
     let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
     let crate::cli::Command::Get(args) = cli.command else {
@@ -115,4 +121,55 @@ async fn filters_become_the_queries_parameters() {
     };
     let client = Client::new(&server.uri(), None).unwrap();
     run(args, &client, &screen(Format::Table)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_without_tasks_is_told_from_one_that_is_not_there() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = MockServer::start().await;
+    let none = json!({"items": [], "next": null, "total": 0});
+    let tasks = json!({"items": fixtures::tasks(), "next": null, "total": 5});
+    let listed = |job: &str, body: Value| {
+        Mock::given(path("/api/v1/tasks"))
+            .and(query_param("job", job))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+    };
+    listed("nosuch", none.clone()).mount(&server).await;
+    listed("idle", none).mount(&server).await;
+    listed("web", tasks).mount(&server).await;
+    let idle = ResponseTemplate::new(200).set_body_json(fixtures::job("idle"));
+    Mock::given(path("/api/v1/jobs/idle"))
+        .respond_with(idle)
+        .expect(1)
+        .mount(&server)
+        .await;
+    let problem = json!({
+        "code": "not-found", "message": "there is no job `nosuch` in the fleet", "hint": "GET /api/v1/jobs lists the jobs"
+    });
+    Mock::given(path("/api/v1/jobs/nosuch"))
+        .respond_with(ResponseTemplate::new(404).set_body_json(problem))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = Client::new(&server.uri(), None).unwrap();
+    let list = async |line: &[&str]| {
+        let line = ["muster", "get", "tasks"].iter().chain(line);
+        let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(line).unwrap();
+        let crate::cli::Command::Get(args) = cli.command else {
+            panic!("it is `get`");
+        };
+        run(args, &client, &screen(Format::Table)).await
+    };
+    let error = list(&["--job", "nosuch"]).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no job `nosuch` in the fleet");
+    let error = error.downcast_ref::<crate::cli::client::ClientError>();
+    assert_eq!(error.expect("the control plane's no").exit_code(), 1);
+    // One that is listed is not asked for, and history takes any name.
+    for known in [
+        &["--job", "idle"][..],
+        &["--job", "web"],
+        &["--archived", "--job", "nosuch"],
+    ] {
+        list(known).await.unwrap();
+    }
 }

@@ -234,6 +234,9 @@ impl Listener for Tell {
             | Event::HostConnected { .. }
             | Event::HostUnreachable { .. }
             | Event::HostRemoved { .. }
+            | Event::HostAhead { .. }
+            | Event::HostTaken { .. }
+            | Event::HostFollows { .. }
             | Event::OrphansSeen { .. }
             | Event::RepositoryTroubled { .. }
             | Event::RepositoryRecovered

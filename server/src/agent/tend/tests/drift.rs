@@ -54,6 +54,7 @@ impl Rig {
             },
             items: runs(0..count),
             put_back: vec![order],
+            supersedes: None,
         };
         let agent = self.agent.as_ref().unwrap();
         let message = ToAgent::Assignments(assignments);
