@@ -442,7 +442,7 @@ async fn host(plane: &Plane, home: &Path) -> Host {
 
 /// Removals are stops, and only what takes away many tasks at once is held.
 const POLICY: &str = "apiVersion: muster/v1\nkind: Policy\nname: default\nprune: true\npruneGrace: 0s\nlimits:\n  \
-                      stopsPerPlan: {count: 5, percent: 20}\n  stopsPerMinute: {count: 1000}\n";
+                      stopsPerPlan: {count: 5, percent: 20}\n  planWindow: 0s\n  stopsPerMinute: {count: 1000}\n";
 
 /// The tasks of the job that is there from the first commit to the last.
 const WALL: usize = 6;

@@ -176,13 +176,17 @@ fn host(number: u128, zone: u8, cpus: u32, gpus: u32, kind: u8) -> Host {
 }
 
 fn hosts() -> impl Strategy<Value = Vec<Host>> {
+    fleet(1..14)
+}
+
+fn fleet(size: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Host>> {
     let host_of = (
         0u8..3,
         2u32..40,
         prop_oneof![4 => Just(0u32), 1 => 1u32..5],
         0u8..32,
     );
-    proptest::collection::vec(host_of, 1..14).prop_map(|hosts| {
+    proptest::collection::vec(host_of, size).prop_map(|hosts| {
         let numbered = (0u128..).zip(hosts);
         numbered
             .map(|(number, (zone, cpus, gpus, kind))| host(number, zone, cpus, gpus, kind))
@@ -267,7 +271,7 @@ proptest! {
         let mut places: Vec<Place> = hosts.iter().map(|host| Place { host: host.clone(), tasks: Vec::new() }).collect();
         let mut board = Board::with_hosts(hosts.iter());
         for (job, count) in &jobs {
-            let mut class = Class::new(&board, job);
+            let mut class = Class::new(&mut board, job);
             for _ in 0..*count {
                 let ranks = ranks(&places, job);
                 let Some(at) = class.place(&mut board) else {
@@ -300,7 +304,7 @@ proptest! {
         let jobs: Vec<JobSpec> = jobs.into_values().collect();
         let mut places: Vec<Place> = hosts.iter().map(|host| Place { host: host.clone(), tasks: Vec::new() }).collect();
         let mut board = Board::with_hosts(hosts.iter());
-        let mut classes: Vec<Class<'_>> = jobs.iter().map(|job| Class::new(&board, job)).collect();
+        let mut classes: Vec<Class<'_>> = jobs.iter().map(|job| Class::new(&mut board, job)).collect();
         for turn in turns {
             let nth = turn.index(jobs.len());
             let ranks = ranks(&places, &jobs[nth]);
@@ -312,6 +316,48 @@ proptest! {
                     let place = places.iter_mut().find(|place| place.host.id == id).unwrap();
                     place.tasks.push(jobs[nth].clone());
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(settings(24, "tests/place.regressions"))]
+
+    /// In a fleet with more hosts than are compared with each other, a task is still placed if and only if a host can take it, and
+    /// where its constraints say.
+    #[test]
+    fn in_a_large_fleet_each_task_that_can_be_placed_is(
+        hosts in fleet(250..400),
+        jobs in proptest::collection::vec(job(), 4..8),
+        turns in proptest::collection::vec((any::<prop::sample::Index>(), 1usize..40), 10..40),
+    ) {
+        let mut jobs = jobs;
+        for (nth, job) in jobs.iter_mut().enumerate() {
+            job.name = format!("job-{nth}").into();
+        }
+        let mut places: Vec<Place> = hosts.iter().map(|host| Place { host: host.clone(), tasks: Vec::new() }).collect();
+        let mut board = Board::with_hosts(hosts.iter());
+        let mut classes: Vec<Class<'_>> = jobs.iter().map(|job| Class::new(&mut board, job)).collect();
+        for (turn, count) in turns {
+            let nth = turn.index(jobs.len());
+            for _ in 0..count {
+                let ranks = ranks(&places, &jobs[nth]);
+                let Some(at) = classes[nth].place(&mut board) else {
+                    prop_assert!(ranks.is_empty(), "{}: {ranks:?}", jobs[nth].name);
+                    break;
+                };
+                let id = board.host(at).unwrap().id;
+                let rank = ranks.get(&id);
+                prop_assert!(rank.is_some(), "{} on {id}", jobs[nth].name);
+                // What the constraints say and how the tasks are spread is exact; only how full the host is need not be. A wish for
+                // a host without others is looked up once for all tasks of a job.
+                if !jobs[nth].constraints.soft.exclusive_host {
+                    let first = |rank: &[u64; 5]| rank[..3].to_vec();
+                    prop_assert_eq!(rank.map(first), ranks.values().map(first).min());
+                }
+                let place = places.iter_mut().find(|place| place.host.id == id).unwrap();
+                place.tasks.push(jobs[nth].clone());
             }
         }
     }

@@ -125,7 +125,7 @@ pub fn run(input: &Input) -> anyhow::Result<Outcome> {
         let mut class = None;
         for _ in 0..job.count {
             let begin = Instant::now();
-            let class = class.get_or_insert_with(|| Class::new(&board, &job.spec));
+            let class = class.get_or_insert_with(|| Class::new(&mut board, &job.spec));
             let at = class.place(&mut board);
             times.push(begin.elapsed());
             match at.and_then(|at| board.host(at)) {
@@ -142,7 +142,7 @@ pub fn run(input: &Input) -> anyhow::Result<Outcome> {
     let mut urgent_placed = 0;
     for spec in &urgent {
         let begin = Instant::now();
-        let at = Class::new(&board, spec).place(&mut board);
+        let at = Class::new(&mut board, spec).place(&mut board);
         urgent_times.push(begin.elapsed());
         if let Some(host) = at.and_then(|at| board.host(at)) {
             placed.push((spec, host.id));
@@ -186,20 +186,21 @@ fn board_of<'a>(hosts: &'a [Host], placed: &Placed<'_>) -> Board<'a> {
 fn fill<'a>(hosts: &[Host], jobs: &'a [Tasks]) -> Placed<'a> {
     let mut placed = Vec::new();
     let mut board = board_of(hosts, &placed);
+    let mut launching = 0;
     for job in jobs {
-        let mut class = Class::new(&board, &job.spec);
+        // No host takes more than some launches at once: every now and then all of them are over.
+        if launching > 8 * hosts.len() {
+            board = board_of(hosts, &placed);
+            launching = 0;
+        }
+        let mut class = Class::new(&mut board, &job.spec);
         for _ in 0..job.count {
-            let mut at = class.place(&mut board);
-            if at.is_none() {
-                // No host takes more than some launches at once. All of them are over now.
-                board = board_of(hosts, &placed);
-                class = Class::new(&board, &job.spec);
-                at = class.place(&mut board);
-            }
+            let at = class.place(&mut board);
             let Some(host) = at.and_then(|at| board.host(at)) else {
                 break;
             };
             placed.push((&job.spec, host.id));
+            launching += 1;
         }
     }
     placed

@@ -71,7 +71,7 @@ pub fn hosts(count: u32, seed: u64) -> Vec<Host> {
                 gpu: *gpus,
                 containers: 250,
             },
-            [("machine", kind), ("disk", &disks)],
+            [("machine", kind), ("disk", disks)],
         )
     };
     (0..count).map(&mut host).collect()
@@ -105,6 +105,8 @@ pub(super) fn made_host(
         name,
         orphans: Vec::new(),
         orphans_since: None,
+        ahead: None,
+        taken: None,
     }
 }
 

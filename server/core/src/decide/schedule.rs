@@ -78,7 +78,7 @@ fn choose(
         let due = due.entry((&job.id, number)).or_insert_with(|| {
             let version = job.versions.get(&number).unwrap_or_else(|| job.current());
             Due {
-                class: Class::new(&board, &version.spec),
+                class: Class::new(&mut board, &version.spec),
                 is_blocked: false,
                 why: None,
             }

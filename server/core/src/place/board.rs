@@ -1,5 +1,6 @@
 //! What each host has left.
 
+use super::LAUNCHES_AT_ONCE;
 use super::amounts::{self, Amounts, KINDS};
 use super::bits::{Bits, WORD};
 use super::kept::{Kept, kept_on};
@@ -41,8 +42,31 @@ pub struct Board<'a> {
     pub(super) occupied: Bits,
     /// Hosts that a job has for itself.
     pub(super) exclusive: Bits,
-    /// By job, the tasks on each host.
-    pub(super) jobs: BTreeMap<JobId, BTreeMap<usize, u32>>,
+    /// Hosts that have as many launches under way as they may.
+    pub(super) busy: Bits,
+    /// The positions on which tasks were put to be launched, in order: those hosts have got fuller.
+    pub(super) moved: Vec<usize>,
+    /// The number of each job: a name is looked up once for all of its tasks.
+    numbers: BTreeMap<JobId, usize>,
+    /// By number.
+    pub(super) jobs: Vec<OnBoard>,
+}
+
+/// A job that is on the board.
+pub(super) struct OnBoard {
+    pub(super) name: JobId,
+    /// Tasks by the position of their host.
+    pub(super) hosts: BTreeMap<usize, u32>,
+}
+
+/// A job's tasks on one host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnHost {
+    /// The job's number.
+    pub(super) job: usize,
+    pub(super) count: u32,
+    /// Whether it wants the host for itself.
+    pub(super) exclusive: bool,
 }
 
 /// The hosts of a zone.
@@ -66,10 +90,11 @@ pub(super) struct Row<'a> {
     weights: [f64; KINDS],
     pub(super) launching: u32,
     pub(super) ports: BTreeSet<u16>,
-    /// Tasks of each job on the host, and whether that job wants the host for itself.
-    pub(super) jobs: BTreeMap<JobId, (u32, bool)>,
+    /// The jobs on the host. They are few enough to be looked through.
+    pub(super) jobs: Vec<OnHost>,
     pub(super) kept: Option<Box<Kept>>,
-    step: usize,
+    /// The step of its fullness.
+    pub(super) step: usize,
 }
 
 impl Row<'_> {
@@ -78,6 +103,12 @@ impl Row<'_> {
         let sums = self.taken.iter().zip(more).zip(&self.weights);
         sums.map(|((taken, more), weight)| taken.saturating_add(*more) as f64 * weight)
             .fold(0.0, f64::max)
+    }
+
+    /// How many tasks of a job are on the host.
+    pub(super) fn count(&self, job: usize) -> u32 {
+        let mut jobs = self.jobs.iter();
+        jobs.find(|on| on.job == job).map_or(0, |on| on.count)
     }
 
     fn left(&self, kind: usize) -> u64 {
@@ -146,7 +177,10 @@ impl<'a> Board<'a> {
             gpus: empty(),
             occupied: empty(),
             exclusive: empty(),
-            jobs: BTreeMap::new(),
+            busy: empty(),
+            moved: Vec::new(),
+            numbers: BTreeMap::new(),
+            jobs: Vec::new(),
         };
         for (zone, hosts) in by_zone.into_values().enumerate() {
             let begin = board.zones[zone].words.start * WORD;
@@ -218,36 +252,69 @@ impl<'a> Board<'a> {
         self.rows[at].host
     }
 
+    /// The number of a job, which it gets when it is first asked for.
+    pub(super) fn number(&mut self, job: &JobId) -> usize {
+        if let Some(number) = self.numbers.get(job) {
+            return *number;
+        }
+        let number = self.jobs.len();
+        self.numbers.insert(job.clone(), number);
+        self.jobs.push(OnBoard {
+            name: job.clone(),
+            hosts: BTreeMap::new(),
+        });
+        number
+    }
+
+    /// The number of a job that is on the board.
+    pub(super) fn known_number(&self, job: &JobId) -> Option<usize> {
+        self.numbers.get(job).copied()
+    }
+
     /// Puts a task on a host, whether it fits or not: what runs runs.
     pub fn put(&mut self, at: usize, spec: &JobSpec, launching: bool) {
-        let needs = amounts::of_task(spec);
+        let job = self.number(&spec.name);
+        self.put_one_of(at, job, spec, &amounts::of_task(spec), launching);
+    }
+
+    /// Puts a task of a job on a host, of which the number and the needs are at hand.
+    pub(super) fn put_one_of(
+        &mut self,
+        at: usize,
+        job: usize,
+        spec: &JobSpec,
+        needs: &Amounts,
+        launching: bool,
+    ) {
         let row = &mut self.rows[at];
         let before: [u64; KINDS] = std::array::from_fn(|kind| row.left(kind));
-        amounts::add(&mut row.taken, &needs);
+        amounts::add(&mut row.taken, needs);
         row.launching += u32::from(launching);
+        if launching {
+            self.moved.push(at);
+        }
+        if row.launching >= LAUNCHES_AT_ONCE {
+            self.busy.set(at);
+        }
         row.ports
             .extend(spec.ports.iter().filter_map(|port| port.host_port));
         let exclusive = spec.constraints.hard.exclusive_host;
-        match row.jobs.get_mut(&spec.name) {
-            Some((count, wants)) => {
-                *count += 1;
-                *wants |= exclusive;
+        match row.jobs.iter_mut().find(|on| on.job == job) {
+            Some(on) => {
+                on.count += 1;
+                on.exclusive |= exclusive;
             }
-            None => {
-                row.jobs.insert(spec.name.clone(), (1, exclusive));
-            }
+            None => row.jobs.push(OnHost {
+                job,
+                count: 1,
+                exclusive,
+            }),
         }
         self.occupied.set(at);
         if exclusive {
             self.exclusive.set(at);
         }
-        match self.jobs.get_mut(&spec.name) {
-            Some(hosts) => *hosts.entry(at).or_insert(0) += 1,
-            None => {
-                self.jobs
-                    .insert(spec.name.clone(), BTreeMap::from([(at, 1)]));
-            }
-        }
+        *self.jobs[job].hosts.entry(at).or_insert(0) += 1;
         for (kind, before) in before.into_iter().enumerate() {
             let after = self.rows[at].left(kind);
             if before != after {

@@ -11,6 +11,13 @@ use std::collections::BTreeMap;
 /// costs as much as the first.
 const COMPARED: usize = 16;
 
+/// In a zone with more hosts than a word has, only so many steps of fullness are looked at from the first on which a host is found: what
+/// is an eighth fuller or emptier is hardly the better one, and looking at all of them costs more than the rest of the choice.
+const STEPS_COMPARED: usize = FULLNESS_STEPS / 8;
+
+/// And no further step once so many are found.
+const ENOUGH: usize = 4;
+
 /// How the hosts of a job are chosen among those that can take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -65,18 +72,24 @@ impl Zones {
 /// nothing is given back on the board.
 pub struct Class<'a> {
     spec: &'a JobSpec,
+    /// The job's number on the board.
+    job: usize,
     needs: Amounts,
     style: Style,
     zones: Zones,
     /// The hosts that can still be considered, by how many of the soft constraints they do not meet whoever is there, and by how many
     /// tasks of the job they have.
     groups: BTreeMap<(u32, u32), Group>,
+    /// So much of what has moved on the board is known.
+    seen: usize,
 }
 
 /// Hosts that are equally good but for how full they are.
 struct Group {
     hosts: Bits,
     by_zone: Vec<u32>,
+    /// By zone, the step of fullness before which, in the order of the style, there is none of them.
+    from: Vec<usize>,
 }
 
 /// What makes a host better than another, the first first. Less is better.
@@ -84,22 +97,26 @@ type Rank = (u32, u32, u32);
 
 impl<'a> Class<'a> {
     /// The tasks of `spec`.
-    pub fn new(board: &Board<'_>, spec: &'a JobSpec) -> Self {
+    pub fn new(board: &mut Board<'_>, spec: &'a JobSpec) -> Self {
+        let job = board.number(&spec.name);
+        let board = &*board;
         let words = board.rows.len() / WORD;
         let needs = amounts::of_task(spec);
         let mut hosts = board.reachable.clone();
         keep_constraints(board, spec, &mut hosts);
-        let own = board.jobs.get(&spec.name);
+        let own = &board.jobs[job].hosts;
         let counts = board.zones.iter().enumerate().map(|(zone, of)| {
             hosts.any(of.words.clone()).then(|| {
-                let here = own.into_iter().flatten();
-                let here = here.filter(|(at, _)| board.rows[**at].zone == zone && hosts.has(**at));
+                let here = own
+                    .iter()
+                    .filter(|(at, _)| board.rows[**at].zone == zone && hosts.has(**at));
                 here.map(|(_, count)| count).sum()
             })
         });
         let zones = Zones::new(counts.collect());
 
         hosts.keep(&board.ready);
+        hosts.remove(&board.busy);
         for (kind, needed) in needs
             .into_iter()
             .enumerate()
@@ -111,7 +128,7 @@ impl<'a> Class<'a> {
             }
         }
         let mut taken_by_others = board.occupied.clone();
-        for at in own.into_iter().flatten().map(|(at, _)| *at) {
+        for at in own.keys().copied() {
             if board.rows[at].jobs.len() == 1 {
                 taken_by_others.clear(at);
             }
@@ -126,14 +143,16 @@ impl<'a> Class<'a> {
 
         let mut class = Self {
             spec,
+            job,
             needs,
             style: Style::of(spec),
             zones,
             groups: BTreeMap::new(),
+            seen: board.moved.len(),
         };
         for (unmet, mut hosts) in by_unmet(board, spec, hosts, &taken_by_others) {
             let mut with_own = Vec::new();
-            for (at, count) in own.into_iter().flatten() {
+            for (at, count) in own {
                 if hosts.has(*at) {
                     hosts.clear(*at);
                     with_own.push((*at, *count));
@@ -143,7 +162,13 @@ impl<'a> Class<'a> {
             let by_zone = by_zone.map(|zone| hosts.count(zone.words.clone()));
             let by_zone: Vec<u32> = by_zone.collect();
             if by_zone.iter().any(|count| *count > 0) {
-                class.groups.insert((unmet, 0), Group { hosts, by_zone });
+                let from = vec![class.first_step(); by_zone.len()];
+                let group = Group {
+                    hosts,
+                    by_zone,
+                    from,
+                };
+                class.groups.insert((unmet, 0), group);
             }
             for (at, count) in with_own {
                 class.consider(board, at, unmet, count);
@@ -162,27 +187,59 @@ impl<'a> Class<'a> {
             Style::Pack if self.spec.constraints.soft.unique_host => count.min(1),
             Style::Pack => 0,
         };
+        let first = self.first_step();
         let group = self.groups.entry((unmet, count)).or_insert_with(|| Group {
             hosts: Bits::empty(board.rows.len() / WORD),
             by_zone: vec![0; board.zones.len()],
+            from: vec![first; board.zones.len()],
         });
         if !group.hosts.has(at) {
+            let (zone, step) = (board.rows[at].zone, board.rows[at].step);
             group.hosts.set(at);
-            group.by_zone[board.rows[at].zone] += 1;
+            group.by_zone[zone] += 1;
+            group.from[zone] = match self.style {
+                Style::Spread => group.from[zone].min(step),
+                Style::Pack => group.from[zone].max(step),
+            };
+        }
+    }
+
+    /// The step of fullness that is best by the style.
+    fn first_step(&self) -> usize {
+        match self.style {
+            Style::Spread => 0,
+            Style::Pack => FULLNESS_STEPS - 1,
+        }
+    }
+
+    /// Hosts only get fuller. Where that is what is wanted, those that did since the last choice may come before what was the first.
+    fn see_moves(&mut self, board: &Board<'_>) {
+        let moved = &board.moved[self.seen..];
+        self.seen = board.moved.len();
+        if self.style == Style::Spread {
+            return;
+        }
+        for at in moved {
+            let (zone, step) = (board.rows[*at].zone, board.rows[*at].step);
+            for group in self.groups.values_mut() {
+                if group.hosts.has(*at) {
+                    group.from[zone] = group.from[zone].max(step);
+                }
+            }
         }
     }
 
     /// Puts the next of the tasks on the host that is best for it, and gives its position; none if no host can take it.
     pub fn place(&mut self, board: &mut Board<'_>) -> Option<usize> {
+        self.see_moves(board);
         loop {
             let best = self.ranked(board).min()?;
             let places: Vec<((u32, u32), usize)> = self.places(best).collect();
             if let Some((of, at)) = self.best_of(board, &places) {
                 let row = &board.rows[at];
-                let (zone, count) = (row.zone, row.jobs.get(&self.spec.name));
-                let count = count.map_or(0, |(count, _)| *count);
+                let (zone, count) = (row.zone, row.count(self.job));
                 self.drop_from(of, zone, at);
-                board.put(at, self.spec, true);
+                board.put_one_of(at, self.job, self.spec, &self.needs, true);
                 board.zones[zone].turn = at + 1;
                 self.zones.add(zone);
                 self.consider(board, at, of.0, count + 1);
@@ -280,13 +337,20 @@ impl<'a> Class<'a> {
         let below = (1u64 << within) - 1;
         let mut refused = Vec::new();
         let mut told = 0;
-        'steps: for nth in 0..FULLNESS_STEPS {
-            let step = match self.style {
-                Style::Spread => nth,
-                Style::Pack => FULLNESS_STEPS - 1 - nth,
-            };
+        let begin = group.from[zone];
+        let steps: &mut dyn Iterator<Item = usize> = match self.style {
+            Style::Spread => &mut (begin..FULLNESS_STEPS),
+            Style::Pack => &mut (0..=begin).rev(),
+        };
+        let mut first_found = None;
+        'steps: for step in steps {
             if range.steps[step] == 0 {
                 continue;
+            }
+            let is_large = range.words.len() > 1;
+            let is_far = |first: usize| is_large && first.abs_diff(step) > STEPS_COMPARED;
+            if (told > 0 && first_found.is_some_and(is_far)) || (told >= ENOUGH && is_large) {
+                break;
             }
             let as_full = &board.fullness[step];
             // From where it is its turn to the end, and round to there again.
@@ -295,13 +359,19 @@ impl<'a> Class<'a> {
                 .chain((range.words.start..first).map(|word| (word, u64::MAX)))
                 .chain(std::iter::once((first, below)));
             for (word, mask) in turns {
+                let hosts = group.hosts.word(word) & as_full.word(word) & mask;
+                if hosts == 0 {
+                    continue;
+                }
+                first_found.get_or_insert(step);
                 let gpus = board.gpus.word(word);
-                let gpus = if with_gpus { gpus } else { !gpus };
-                let hosts = group.hosts.word(word) & as_full.word(word) & gpus & mask;
+                let hosts = hosts & if with_gpus { gpus } else { !gpus };
                 for bit in ones(hosts) {
                     let at = word * WORD + bit;
                     let row = &board.rows[at];
-                    if row.refuses(self.spec, &self.zones).is_some() {
+                    let (job, spec) = (Some(self.job), self.spec);
+                    let refusal = board.row_refuses(at, job, spec, &self.needs, &self.zones);
+                    if refusal.is_some() {
                         refused.push(at);
                         continue;
                     }
@@ -317,6 +387,9 @@ impl<'a> Class<'a> {
                     }
                 }
             }
+        }
+        if let Some(step) = first_found {
+            group.from[zone] = step;
         }
         for at in refused {
             group.hosts.clear(at);

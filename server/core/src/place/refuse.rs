@@ -1,8 +1,8 @@
 //! Why a host cannot take a task.
 
 use super::LAUNCHES_AT_ONCE;
-use super::amounts::{self, KINDS, RESOURCES};
-use super::board::{Board, Row};
+use super::amounts::{self, Amounts, KINDS, RESOURCES};
+use super::board::Board;
 use super::class::Zones;
 use crate::fleet::Host;
 use muster_schemas::spec::{ConstraintSet, JobSpec};
@@ -15,9 +15,11 @@ const EXAMPLES: usize = 5;
 impl Board<'_> {
     /// Why the host at a position cannot take a task of `spec`, of which `zones` has how many are where; none if it can.
     pub fn refuses(&self, at: usize, spec: &JobSpec, zones: &Zones) -> Option<HostRefusal> {
-        let row = &self.rows[at];
-        let host = row.host?;
-        host_refuses(host, spec).or_else(|| row.refuses(spec, zones))
+        let host = self.rows[at].host?;
+        host_refuses(host, spec).or_else(|| {
+            let own = self.known_number(&spec.name);
+            self.row_refuses(at, own, spec, &amounts::of_task(spec), zones)
+        })
     }
 
     /// Why none of the hosts can take a task of `spec`.
@@ -65,32 +67,42 @@ fn constraints_refuse(host: &Host, facts: &HostFacts, hard: &ConstraintSet) -> O
         })
 }
 
-impl Row<'_> {
-    /// What rules the host out by who is there.
-    pub(super) fn refuses(&self, spec: &JobSpec, zones: &Zones) -> Option<HostRefusal> {
+impl Board<'_> {
+    /// What rules a host out for a task of the job `own` by who is there.
+    pub(super) fn row_refuses(
+        &self,
+        at: usize,
+        own: Option<usize>,
+        spec: &JobSpec,
+        needs: &Amounts,
+        zones: &Zones,
+    ) -> Option<HostRefusal> {
+        let row = &self.rows[at];
         let hard = &spec.constraints.hard;
-        let mut others = self.jobs.iter().filter(|(job, _)| **job != spec.name);
-        if let Some((job, _)) = others.clone().find(|(_, (_, exclusive))| *exclusive) {
-            return Some(HostRefusal::TakenExclusively { job: job.clone() });
+        let others = || row.jobs.iter().filter(|on| Some(on.job) != own);
+        if self.exclusive.has(at)
+            && let Some(other) = others().find(|on| on.exclusive)
+        {
+            let job = self.jobs[other.job].name.clone();
+            return Some(HostRefusal::TakenExclusively { job });
         }
-        if hard.exclusive_host && others.next().is_some() {
+        if hard.exclusive_host && others().next().is_some() {
             return Some(HostRefusal::NotExclusive);
         }
-        if hard.unique_host && self.jobs.contains_key(&spec.name) {
+        if hard.unique_host && own.is_some_and(|own| row.count(own) > 0) {
             return Some(HostRefusal::NotUnique);
         }
-        if hard.zone_balance && zones.is_ahead(self.zone) {
-            let facts = self.host.and_then(|host| host.facts.as_ref());
+        if hard.zone_balance && zones.is_ahead(row.zone) {
+            let facts = row.host.and_then(|host| host.facts.as_ref());
             let zone = facts.map_or(String::new(), |facts| facts.zone.clone());
             return Some(HostRefusal::ZoneUnbalanced { zone });
         }
         let mut ports = spec.ports.iter().filter_map(|port| port.host_port);
-        if let Some(port) = ports.find(|port| self.ports.contains(port)) {
+        if let Some(port) = ports.find(|port| row.ports.contains(port)) {
             return Some(HostRefusal::PortTaken { port });
         }
-        let needs = amounts::of_task(spec);
         for kind in 0..KINDS {
-            let (free, needed) = (self.has[kind].saturating_sub(self.taken[kind]), needs[kind]);
+            let (free, needed) = (row.has[kind].saturating_sub(row.taken[kind]), needs[kind]);
             if needed > free {
                 return Some(HostRefusal::TooLittle {
                     resource: RESOURCES[kind],
@@ -99,12 +111,12 @@ impl Row<'_> {
                 });
             }
         }
-        let kept = self.kept.as_ref();
-        if let Some(task) = kept.and_then(|kept| kept.from(&self.has, &self.taken, spec)) {
+        let kept = row.kept.as_ref();
+        if let Some(task) = kept.and_then(|kept| kept.from(&row.has, &row.taken, spec)) {
             return Some(HostRefusal::KeptFor { task: task.clone() });
         }
-        (self.launching >= LAUNCHES_AT_ONCE).then_some(HostRefusal::Busy {
-            launching: self.launching,
+        (row.launching >= LAUNCHES_AT_ONCE).then_some(HostRefusal::Busy {
+            launching: row.launching,
         })
     }
 }
