@@ -70,7 +70,7 @@ impl Misread {
     }
 
     /// Names a number as it stands in the document: what is too large for a whole number has lost its digits.
-    fn as_written(mut self, value: f64, text: &str) -> Self {
+    fn told_as_written(mut self, value: f64, text: &str) -> Self {
         /// Longer ones nobody means to be read.
         const MAX_DIGITS: usize = 40;
         let as_read = in_words(Unexpected::Float(value));
@@ -213,7 +213,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 Meaning::Signed(value) => visitor.visit_i64(value),
                 Meaning::Float(value) => visitor
                     .visit_f64(value)
-                    .map_err(|error: Misread| error.as_written(value, text)),
+                    .map_err(|error: Misread| error.told_as_written(value, text)),
                 Meaning::Text => visitor.visit_borrowed_str(text),
             },
             Value::List(items) => visitor.visit_seq(Items { items, next: 0 }),
