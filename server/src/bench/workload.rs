@@ -105,6 +105,8 @@ pub(super) fn made_host(
         name,
         orphans: Vec::new(),
         orphans_since: None,
+        ahead: None,
+        taken: None,
     }
 }
 
