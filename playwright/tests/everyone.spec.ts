@@ -40,6 +40,28 @@ const squeezed = () => {
   return [...cut, ...wide, ...tables];
 };
 
+/** What of a page does not fit on a phone: nothing of the page itself has to be scrolled sideways, and what the top bar says is seen. */
+const besideThePhone = () => {
+  const root = document.documentElement;
+  const main = document.querySelector('main')!;
+  const wide = [root, main]
+    .filter((part) => part.scrollWidth > part.clientWidth)
+    .map((part) => {
+      const edge = part.getBoundingClientRect().right;
+      const beyond = [...part.querySelectorAll('*')]
+        .filter((one) => one.getBoundingClientRect().right > edge + 1 && one.closest('.table-wrap, .code, .log-pane, .source') === null)
+        .map((one) => `${one.tagName.toLowerCase()}.${one.getAttribute('class') ?? ''}`);
+      return `${part.tagName.toLowerCase()} is wider by ${part.scrollWidth - part.clientWidth}: ${beyond.slice(0, 5).join(', ')}`;
+    });
+  const boxes = ['[data-test-cell]', '[data-test-connection]', '[data-test-alerts]', '[data-test-jump-field]', '[data-test-time]', '[data-test-theme]']
+    .map((name) => ({ name, box: document.querySelector(`.top-bar ${name}`)!.getBoundingClientRect() }));
+  const cut = boxes.filter(({ box }) => box.width < 1 || box.left < 0 || box.right > root.clientWidth).map(({ name }) => `${name} is cut`);
+  const over = boxes.flatMap(({ name, box }, place) => boxes.slice(place + 1)
+    .filter(({ box: other }) => box.left < other.right - 1 && other.left < box.right - 1 && box.top < other.bottom - 1 && other.top < box.bottom - 1)
+    .map((other) => `${name} and ${other.name} lie over each other`));
+  return [...wide, ...cut, ...over];
+};
+
 test('every page can be read: light and dark, wide and narrow', async ({ console: muster }) => {
   test.setTimeout(150_000);
   const { page } = muster;
@@ -59,6 +81,8 @@ test('every page can be read: light and dark, wide and narrow', async ({ console
       expect(await barriers(page, ['color-contrast']), 'dark').toEqual([]);
       await page.setViewportSize({ width: 900, height: 900 });
       expect(await page.evaluate(squeezed), '900 wide').toEqual([]);
+      await page.setViewportSize({ width: 390, height: 844 });
+      expect(await page.evaluate(besideThePhone), '390 wide').toEqual([]);
     });
   }
 });

@@ -17,6 +17,19 @@ test.describe('a task that runs', () => {
     const lines = page.locator('[data-test-log-line]');
     await expect(page.locator('[data-test-log-flow=live]')).toBeVisible();
     await expect(lines.first()).toContainText('starts');
+    // The stream is no state: a line of standard error looks no worse than another.
+    const stderr = await lines.first().evaluate((line) => {
+      line.className = 'log-line stderr';
+      const probe = document.createElement('i');
+      probe.style.color = 'var(--bad)';
+      line.append(probe);
+      const bad = getComputedStyle(probe).color;
+      probe.remove();
+      const mark = getComputedStyle(line.querySelector('time')!, '::after');
+      return { bad, mark: mark.content, colours: [getComputedStyle(line).boxShadow, mark.color] };
+    });
+    expect(stderr.mark).toContain('err');
+    expect(stderr.colours.join()).not.toContain(stderr.bad);
     const second = await lines.filter({ hasText: 'up for' }).last().textContent();
     const now = Number(/up for (\d+) s/.exec(second ?? '')?.[1] ?? 0);
     await expect(lines.filter({ hasText: `up for ${now + 2} s` })).toBeVisible();

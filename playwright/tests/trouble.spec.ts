@@ -83,7 +83,10 @@ test('a plan that takes too much away is held, shown, and stops nothing', async 
     await page.locator('[data-test-held]').click();
     await muster.ask('refuse', 'they are still needed');
     await expect(page.locator('[data-test-plan][data-test-status=refused]')).toBeVisible();
-    await expect(page.locator('[data-test-refusal]')).toContainText('they are still needed');
+    const held = page.locator('[data-test-was-held]');
+    await expect(held.locator('[data-test-holds] li')).not.toHaveCount(0);
+    await expect(held.locator('[data-test-refusal]')).toContainText(/Refused by admin .*: they are still needed/);
+    await expect(held.locator('[data-test-refusal] time')).toHaveAttribute('title', /\d{4}/);
     await expect(page.locator('[data-test-held]')).toHaveCount(0);
     await muster.open('/jobs/crowd');
     await expect(muster.progress('11/11')).toBeVisible();
@@ -95,6 +98,10 @@ test('a plan that takes too much away is held, shown, and stops nothing', async 
     await page.locator('[data-test-held]').click();
     await muster.ask('approve', 'the party is over');
     await expect(page.locator('[data-test-plan][data-test-status=applied]')).toBeVisible();
+    const held = page.locator('[data-test-was-held]');
+    await expect(held.locator('[data-test-holds] li')).not.toHaveCount(0);
+    await expect(held.locator('[data-test-approval=admin]')).toContainText(/Approved by admin .*: the party is over/);
+    await expect(held.locator('[data-test-approval=admin] time')).toHaveAttribute('title', /\d{4}/);
     await expect(page.locator('[data-test-held]')).toHaveCount(0);
     await muster.open('/jobs/crowd');
     await expect(muster.progress('3/3')).toBeVisible({ timeout: 40_000 });

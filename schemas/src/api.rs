@@ -978,6 +978,29 @@ api! {
 }
 
 api! {
+    /// The answer to who has the repository read.
+    pub struct RefreshAnswer {
+        /// The journal's last sequence number when it was asked for.
+        pub seq: u64,
+        /// What is done, in a sentence.
+        pub message: String,
+        /// What the look found that was asked for; null where it was not waited for, or has not ended in that time.
+        #[serde(default)]
+        pub look: Option<RepositoryLook>,
+    }
+}
+
+api! {
+    /// What a look at the repository found: a head that can be followed, or what is wrong.
+    pub struct RepositoryLook {
+        /// The followed branch's head; null where there is trouble.
+        pub commit: Option<String>,
+        /// What is the matter and what to do, in a sentence; null where all is well.
+        pub trouble: Option<String>,
+    }
+}
+
+api! {
     /// The answer to a command: it is durable in the journal.
     pub struct CommandAnswer {
         /// The journal's last sequence number after it.

@@ -4,8 +4,8 @@ mod git_repo;
 
 use git_repo::{Repo, Withheld, serve_http, serve_http_but};
 use muster::git::{
-    CommitError, Content, Followed, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote, commit,
-    read, read_reference,
+    CommitError, Content, Followed, Looks, MAX_FILE_BYTES, NewCommit, Poller, Reading, Remote,
+    commit, read, read_reference,
 };
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::CommitId;
@@ -455,6 +455,7 @@ struct Watched {
     out: mpsc::Receiver<Result<Reading, RepositoryTrouble>>,
     followed: watch::Sender<Followed>,
     read_at: watch::Receiver<Option<jiff::Timestamp>>,
+    looks: watch::Receiver<Looks>,
     wake: Arc<Notify>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -468,6 +469,7 @@ fn watch_remote(remote: Remote, interval: Duration) -> Watched {
     let (out_sender, out) = mpsc::channel(4);
     let (followed, followed_receiver) = watch::channel(Followed::default());
     let (read_at_sender, read_at) = watch::channel(None);
+    let (looks_sender, looks) = watch::channel(Looks::default());
     let wake = Arc::new(Notify::new());
     let shutdown = CancellationToken::new();
     let poller = Poller {
@@ -477,12 +479,14 @@ fn watch_remote(remote: Remote, interval: Duration) -> Watched {
         interval,
         out: out_sender,
         read_at: read_at_sender,
+        looks: looks_sender,
         shutdown: shutdown.clone(),
     };
     Watched {
         out,
         followed,
         read_at,
+        looks,
         wake,
         shutdown,
         task: tokio::spawn(poller.run()),
@@ -521,6 +525,42 @@ impl Watched {
         }
         assert!(self.out.try_recv().is_err(), "there was nothing new");
     }
+}
+
+#[tokio::test]
+async fn what_each_look_found_is_told_also_where_nothing_is_new() {
+    let repo = Repo::new();
+    let mut watched = watch_repo(&repo, Duration::from_secs(3600));
+    let mut looks = watched.looks.clone();
+    let mut look = async |number: u64| {
+        let ended = looks.wait_for(|looks| looks.ended >= number);
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        let looks = ended.expect("it ends").expect("the poller runs").clone();
+        assert_eq!((looks.begun, looks.ended), (number, number));
+        looks.found.expect("it found something")
+    };
+    let trouble = look(1).await.unwrap_err();
+    assert!(matches!(trouble, RepositoryTrouble::NoBranch { .. }));
+    assert_eq!(watched.trouble().await, trouble);
+
+    repo.write("web.yaml", b"1");
+    let head = repo.commit("one");
+    watched.wake.notify_one();
+    assert_eq!(look(2).await.unwrap().as_str(), head);
+    assert_eq!(watched.commit().await, head);
+    // The same head again, and then the same trouble again: nothing is sent, and it is told all the same.
+    watched.wake.notify_one();
+    assert_eq!(look(3).await.unwrap().as_str(), head);
+    std::fs::rename(repo.path(), repo.path().with_extension("away")).unwrap();
+    for number in [4, 5] {
+        watched.wake.notify_one();
+        let trouble = look(number).await.unwrap_err();
+        assert!(matches!(trouble, RepositoryTrouble::Unreachable { .. }));
+    }
+    watched.trouble().await;
+    assert!(watched.out.try_recv().is_err(), "it is sent once");
+    watched.shutdown.cancel();
+    watched.task.await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod plane;
 
 use git_repo::Repo;
 use muster::git::{
-    Content, Followed, NewCommit, Poller, SigningKey, SigningKeyError, commit, read,
+    Content, Followed, Looks, NewCommit, Poller, SigningKey, SigningKeyError, commit, read,
 };
 use muster_core::signatures::{Signed, SignerKey};
 use muster_core::specs::{self, SpecFile};
@@ -412,6 +412,7 @@ async fn the_poller_reads_again_when_other_signatures_are_asked_for() {
         interval: Duration::from_secs(3600),
         out,
         read_at: watch::channel(None).0,
+        looks: watch::channel(Looks::default()).0,
         shutdown: shutdown.clone(),
     };
     let task = tokio::spawn(poller.run());

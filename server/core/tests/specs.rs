@@ -458,6 +458,16 @@ fn fields() {
 }
 
 #[test]
+fn a_number_is_told_as_it_is_written() {
+    for number in ["99999999999999999999", "1e30", "2.50"] {
+        let yaml = job(&format!("service: {{capacity: {{desired: {number}}}}}\n"));
+        let told = said(&read_text(&yaml));
+        let words = format!("cannot be the number {number}\n");
+        assert!(told.replace(" [wrong-type]", "").contains(&words), "{told}");
+    }
+}
+
+#[test]
 fn rules() {
     let env: String = (0..40)
         .map(|i| format!("  A{i}: \"{}\"\n", "x".repeat(1000)))

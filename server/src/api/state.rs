@@ -13,7 +13,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use muster_core::decide::Command;
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{
+    CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, RepositoryLook, TaskView,
+};
 use muster_schemas::event::Record;
 use muster_schemas::ids::{AttemptId, HostId, JobId};
 use muster_schemas::past::{AsOf, Moment};
@@ -77,6 +79,9 @@ pub trait Cell: Send + Sync + 'static {
 
     /// Has the repository read now.
     fn refresh(&self);
+
+    /// Has the repository read now, and answers what that found.
+    fn refreshed(&self) -> BoxFuture<'_, RepositoryLook>;
 
     /// Makes a single-use token with which an agent enrols, for the person `by`.
     fn mint_token(&self, by: String) -> BoxFuture<'_, Result<EnrolmentToken, String>>;

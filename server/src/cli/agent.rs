@@ -111,7 +111,6 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{} cannot be created", args.home.display()))?;
     let name = host_name(&args)?;
     let identity = identity(&args, &name).await?;
-    tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
     let docker = run::socket(
         args.docker.filter(|address| !address.is_empty()),
         std::env::var("DOCKER_HOST").ok(),
@@ -154,10 +153,13 @@ async fn identity(args: &AgentArgs, name: &str) -> anyhow::Result<Identity> {
             if !join.is_empty() {
                 tracing::info!("this host has enrolled before, so --join is passed over");
             }
+            tracing::info!(host = %identity.host(), cell = %identity.cell(), "known as host {name}");
             identity
         }
         (Err(LinkError::NotEnrolled { .. }), [token, url]) => {
-            enrol(url, token, name, &args.home).await?
+            let identity = enrol(url, token, name, &args.home).await?;
+            tracing::info!(host = %identity.host(), cell = %identity.cell(), name, "this host has enrolled");
+            identity
         }
         (Err(error), _) => return Err(error.into()),
     };

@@ -25,7 +25,7 @@ pub(super) struct AtArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// List jobs, tasks, hosts, plans or events as they were
-    Get(get::PastArgs),
+    Get(Box<get::PastArgs>),
     /// Show all there was to know of one job, task, host or plan
     Describe(describe::DescribeArgs),
     /// Show what has changed since, and who did it

@@ -238,7 +238,18 @@ impl Client {
         body: &impl Serialize,
         timeout: Option<Duration>,
     ) -> Result<T, ClientError> {
-        let url = self.address(&api(path), &Query::new());
+        self.post_with(path, &Query::new(), body, timeout).await
+    }
+
+    /// As [`Self::post`], with a query.
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &impl Serialize,
+        timeout: Option<Duration>,
+    ) -> Result<T, ClientError> {
+        let url = self.address(&api(path), query);
         let request = self
             .request(Method::POST, url)
             .timeout(timeout.unwrap_or(ANSWER_TIMEOUT))

@@ -2,9 +2,10 @@
 //! pushed what came of it.
 
 use crate::cli::client::{Client, Query};
+use crate::cli::failure::Failure;
 use crate::cli::rows;
-use crate::cli::screen::print;
-use muster_schemas::api::{FleetView, JobChangeView, List, PlanStatus, PlanView};
+use crate::cli::screen::{print, tame};
+use muster_schemas::api::{FleetView, JobChangeView, List, PlanStatus, PlanView, RefreshAnswer};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::Millis;
 use serde_json::{Value, json};
@@ -23,6 +24,12 @@ const FAULTS_OF_FILE: usize = 2;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The control plane waits for a look so many seconds at most.
+const LONGEST_WAIT: u64 = 20;
+
+/// Beyond the time that the control plane is given for the look: the way there and back.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct RefreshArgs {
     /// How long to wait for the control plane's word that it was told, and for what came of it
@@ -39,12 +46,16 @@ pub(super) struct RefreshArgs {
 pub(super) async fn run(args: RefreshArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let timeout = Duration::from_millis(args.timeout.0);
     let deadline = Instant::now() + timeout;
-    let _: Value = client
-        .post(&["repository", "refresh"], &json!({}), Some(timeout))
-        .await?;
+    let path = ["repository", "refresh"];
     let Some(commit) = args.report else {
-        return Ok(ExitCode::SUCCESS);
+        let wait = timeout.as_secs().min(LONGEST_WAIT);
+        let query = vec![("wait", wait.to_string())];
+        let answer: RefreshAnswer = client
+            .post_with(&path, &query, &json!({}), Some(timeout + ON_THE_WAY))
+            .await?;
+        return tell(answer, client, deadline).await;
     };
+    let _: Value = client.post(&path, &json!({}), Some(timeout)).await?;
     loop {
         let fleet: FleetView = client.get(&["fleet"], &Query::new()).await?;
         let followed = format!("refs/heads/{}", fleet.branch);
@@ -84,6 +95,73 @@ pub(super) async fn run(args: RefreshArgs, client: &Client) -> anyhow::Result<Ex
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Tells whoever typed `muster refresh` what the look found, and what has come of that so far.
+async fn tell(
+    answer: RefreshAnswer,
+    client: &Client,
+    deadline: Instant,
+) -> anyhow::Result<ExitCode> {
+    let Some(look) = answer.look else {
+        print("The repository is being read; `muster status` tells what comes of it.\n")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    if let Some(trouble) = look.trouble {
+        let hint = "`muster refresh` looks again.";
+        return Err(Failure::no(trouble, hint).into());
+    }
+    let commit = look.commit.unwrap_or_default();
+    let query = vec![("limit", "1".to_owned())];
+    loop {
+        let plans: List<PlanView> = client.get(&["plans"], &query).await?;
+        let plan = plans
+            .items
+            .first()
+            .filter(|plan| plan.revision.commit.as_str() == commit);
+        if let Some(plan) = plan.filter(|plan| plan.status != PlanStatus::Proposed) {
+            print(&came_of(plan))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if Instant::now() + PAUSE > deadline {
+            print(&format!(
+                "Read {}; its plan is still being made, and `muster status` tells what comes of it.\n",
+                rows::short(&commit)
+            ))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a revision that was read has led to, in a line.
+fn came_of(plan: &PlanView) -> String {
+    let id = rows::short(&plan.id);
+    let what = match plan.status {
+        PlanStatus::Applied => "applied".to_owned(),
+        PlanStatus::Held => format!("HELD: {}", plan.holds.join("; ")),
+        PlanStatus::Refused => match &plan.refusal {
+            Some(word) => format!("refused by {}: {}", word.by, word.reason),
+            None => "refused".to_owned(),
+        },
+        PlanStatus::Superseded => "superseded by a later plan".to_owned(),
+        PlanStatus::Proposed => "still being judged".to_owned(),
+    };
+    let faults = match plan.refused.len() {
+        0 => String::new(),
+        1 => format!("; 1 fault in refused documents: muster describe plan {id}"),
+        faults => format!("; {faults} faults in refused documents: muster describe plan {id}"),
+    };
+    let decide = match plan.status == PlanStatus::Held && plan.can_be_approved {
+        true => format!("; to let it go ahead: muster approve {id} --reason …"),
+        false => String::new(),
+    };
+    let line = format!(
+        "Read {} ({}): {what}{faults}{decide}",
+        rows::short(plan.revision.commit.as_str()),
+        plan.revision.subject
+    );
+    format!("{}\n", tame(&line))
 }
 
 /// Whether a trouble is about one commit: such a message has its whole id.
@@ -208,6 +286,61 @@ mod tests {
         assert!(!names_a_commit(
             "The repository cannot be reached: no route to host"
         ));
+    }
+
+    #[test]
+    fn who_asks_by_hand_is_told_in_a_line_what_came_of_it() {
+        let mut plan: PlanView = serde_json::from_value(fixtures::plan()).unwrap();
+        let mut text = came_of(&plan);
+        plan.status = PlanStatus::Applied;
+        text.push_str(&came_of(&plan));
+        plan.refused.clear();
+        text.push_str(&came_of(&plan));
+        plan.status = PlanStatus::Superseded;
+        text.push_str(&came_of(&plan));
+        assert_eq!(text.lines().count(), 4, "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    /// A control plane whose look has found this, and whose latest plan is the fixtures'.
+    async fn refreshed(look: Value) -> anyhow::Result<ExitCode> {
+        use wiremock::matchers::{method, path, query_param};
+        use wiremock::{Mock, MockServer, ResponseTemplate};
+        let server = MockServer::start().await;
+        let answer = json!({"seq": 1, "message": "", "look": look});
+        Mock::given(method("POST"))
+            .and(path("/api/v1/repository/refresh"))
+            .and(query_param("wait", "10"))
+            .respond_with(ResponseTemplate::new(202).set_body_json(answer))
+            .mount(&server)
+            .await;
+        let plans = json!({"items": [fixtures::plan()], "next": null, "total": 1});
+        Mock::given(method("GET"))
+            .and(path("/api/v1/plans"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(plans))
+            .mount(&server)
+            .await;
+        let args = RefreshArgs {
+            timeout: Millis(10_000),
+            report: None,
+            pushed: None,
+        };
+        run(args, &Client::new(&server.uri(), None).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_repository_in_trouble_is_a_no() {
+        let trouble = "the branch `main` does not exist; push a commit to the branch";
+        let error = refreshed(json!({"commit": null, "trouble": trouble}))
+            .await
+            .unwrap_err();
+        let failure = error.downcast_ref::<Failure>().unwrap();
+        assert_eq!((failure.message.as_str(), failure.code), (trouble, 1));
+
+        let plan: PlanView = serde_json::from_value(fixtures::plan()).unwrap();
+        let commit = plan.revision.commit.to_string();
+        let code = refreshed(json!({"commit": commit, "trouble": null})).await;
+        assert_eq!(code.unwrap(), ExitCode::SUCCESS);
     }
 
     #[test]

@@ -56,11 +56,14 @@ fn job_reason(job: &JobView) -> String {
     if job.declared || matches!(job.status, JobStatus::Tombstone | JobStatus::Stopping) {
         return job.reason.clone();
     }
-    let undeclared = "undeclared: its document was removed";
-    if job.reason.is_empty() {
-        undeclared.to_owned()
+    let removed = "its document was removed";
+    // Of a pruned job the reason itself tells of the document.
+    if job.reason.contains(removed) {
+        format!("undeclared: {}", job.reason)
+    } else if job.reason.is_empty() {
+        format!("undeclared: {removed}")
     } else {
-        format!("{undeclared}; {}", job.reason)
+        format!("undeclared: {removed}; {}", job.reason)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Format {
     Table,
     /// The same with more columns
     Wide,
-    /// What the API answers, for programs
+    /// JSON for programs: the object as the API answers it; of lists the items of all pages, as one array
     Json,
 }
 

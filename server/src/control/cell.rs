@@ -9,15 +9,19 @@ use crate::api::state::{
     Cell, CommandFault, EventQuery, Health, LogFault, LogMessage, LogQuery, PreviewFault,
     TaskHistoryQuery,
 };
+use crate::git::Looks;
 use crate::hosts::{self, Hub, LogError};
 use crate::journal::{EventFilter, HistoryFilter};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use muster_core::decide::{Command, Refusal};
+use muster_core::describe::reasons::repository_trouble;
 use muster_core::describe::short;
 use muster_core::fleet::Fleet;
 use muster_core::view::Serving;
-use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{
+    CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, RepositoryLook, TaskView,
+};
 use muster_schemas::event::Record;
 use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::past::{AsOf, Moment};
@@ -49,6 +53,8 @@ pub struct RunningCell {
     pub repository: Committing,
     /// When the repository was last read.
     pub repository_read_at: watch::Receiver<Option<Timestamp>>,
+    /// The looks at the repository.
+    pub looks: watch::Receiver<Looks>,
 }
 
 impl Cell for RunningCell {
@@ -203,6 +209,28 @@ impl Cell for RunningCell {
 
     fn refresh(&self) {
         self.control.refresh();
+    }
+
+    fn refreshed(&self) -> BoxFuture<'_, RepositoryLook> {
+        let mut looks = self.looks.clone();
+        let asked_for = looks.borrow().begun + 1;
+        self.control.refresh();
+        Box::pin(async move {
+            let ended = looks.wait_for(|looks| looks.ended >= asked_for).await;
+            let found = ended.ok().and_then(|looks| looks.found.clone());
+            match found {
+                Some(Ok(commit)) => RepositoryLook {
+                    commit: Some(commit.to_string()),
+                    trouble: None,
+                },
+                Some(Err(trouble)) => RepositoryLook {
+                    commit: None,
+                    trouble: Some(repository_trouble(&trouble)),
+                },
+                // Nobody looks any more: the control plane ends.
+                None => std::future::pending().await,
+            }
+        })
     }
 
     fn mint_token(&self, by: String) -> BoxFuture<'_, Result<EnrolmentToken, String>> {

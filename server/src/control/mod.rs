@@ -26,7 +26,7 @@ pub use cell::RunningCell;
 pub use commits::Committing;
 pub use handle::{CommandError, ControlHandle, ServeInfo};
 pub use past::{Past, PastError};
-pub use process::{ServeConfig, serve};
+pub use process::{ServeConfig, plain_http, serve};
 pub use revisions::{Pace, follow_repository};
 pub use verification::verify_journal;
 pub use writer::{ControlError, Started, run, start};

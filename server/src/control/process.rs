@@ -10,7 +10,7 @@ use super::notices::Notices;
 use super::{ControlHandle, Pace, follow_repository, run, start, verify_journal};
 use crate::analysis::Prometheus;
 use crate::api;
-use crate::git::{Poller, Remote, SigningKey};
+use crate::git::{Looks, Poller, Remote, SigningKey};
 use crate::hosts::{Authority, AuthoritySettings, Hub};
 use crate::journal::Journal;
 use crate::notify::{self, Notifier, PULL_QUEUE, Pager, PullLines};
@@ -57,6 +57,14 @@ pub struct ServeConfig {
     pub prometheus: Option<String>,
 }
 
+/// What people have to know of an API that others than this machine reach, in a sentence.
+pub fn plain_http(listen: SocketAddr) -> Option<&'static str> {
+    (!listen.ip().is_loopback()).then_some(
+        "API and console speak plain HTTP and listen on more than this machine: tokens and sessions can be read on the way; \
+         put a proxy with TLS before them, or listen on 127.0.0.1",
+    )
+}
+
 /// Runs the control plane until `shutdown`, or until one of its parts fails.
 ///
 /// # Errors
@@ -78,12 +86,8 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         .map(Prometheus::new)
         .transpose()
         .context("--prometheus cannot be used")?;
-    if !config.listen.ip().is_loopback() {
-        tracing::warn!(
-            listen = %config.listen,
-            "API and console speak plain HTTP and listen on more than this machine: tokens and sessions can be read on the way; \
-             put a proxy with TLS before them, or listen on 127.0.0.1"
-        );
+    if let Some(warning) = plain_http(config.listen) {
+        tracing::warn!(listen = %config.listen, "{warning}");
     }
     // The addresses come first: a second control plane on the same ones is told so before it touches anything.
     let api_listener = listen(config.listen, "--listen").await?;
@@ -128,7 +132,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
             let control = frozen(&journal, &damage, info).await?;
             let hub = hub(&config, &control)?;
             let pager = pager(&config, &control, notified, &shutdown);
-            let (_, never_read) = watch::channel(None);
+            let never_read = (watch::channel(None).1, watch::channel(Looks::default()).1);
             let cell = cell(&config, control, hub.clone(), repository, never_read);
             let state = api_state(&config, cell, &token, &shutdown);
             return show(api_listener, agent_listener, hub, state, pager, shutdown).await;
@@ -141,6 +145,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
 
     let (readings_out, readings) = mpsc::channel(READINGS);
     let (read_at, repository_read_at) = watch::channel(None);
+    let (look_out, looks) = watch::channel(Looks::default());
     let deploy_repository = repository.clone();
     let (pull_lines, pulls) = PullLines::new(&notified.forges, PULL_QUEUE);
     let hooks = api::hooks::Hooks::new(notified.hooks.clone(), config.branch.clone(), pull_lines);
@@ -165,6 +170,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         interval: config.poll,
         out: readings_out,
         read_at,
+        looks: look_out,
         shutdown: shutdown.clone(),
     };
     let cell = cell(
@@ -172,7 +178,7 @@ pub async fn serve(config: ServeConfig, shutdown: CancellationToken) -> anyhow::
         control.clone(),
         hub.clone(),
         repository,
-        repository_read_at,
+        (repository_read_at, looks),
     );
     let mut state = api_state(&config, cell, &token, &shutdown);
     state.hooks = Arc::new(hooks);
@@ -294,7 +300,7 @@ fn cell(
     control: ControlHandle,
     hub: Hub,
     repository: Committing,
-    repository_read_at: watch::Receiver<Option<Timestamp>>,
+    (repository_read_at, looks): (watch::Receiver<Option<Timestamp>>, watch::Receiver<Looks>),
 ) -> RunningCell {
     RunningCell {
         control,
@@ -302,6 +308,7 @@ fn cell(
         repository,
         agent_url: format!("https://{}", config.agent_listen),
         repository_read_at,
+        looks,
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::api::state::Cell as _;
     use crate::control::{Committing, RunningCell, ServeInfo, run, start};
-    use crate::git::Remote;
+    use crate::git::{Looks, Remote};
     use crate::hosts::{Authority, AuthoritySettings, Hub};
     use crate::journal::Journal;
     use muster_core::view::fleet_view;
@@ -128,6 +128,7 @@ mod tests {
             },
             agent_url: "https://127.0.0.1:7401".to_owned(),
             repository_read_at: watch::channel(None).1,
+            looks: watch::channel(Looks::default()).1,
         }
     }
 

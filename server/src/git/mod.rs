@@ -19,7 +19,7 @@ mod write;
 
 pub use entries::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES};
 pub use history::with_trailer;
-pub use poller::Poller;
+pub use poller::{Looks, Poller};
 pub use signing::{SigningKey, SigningKeyError};
 pub use write::{CommitError, Content, NewCommit, commit};
 

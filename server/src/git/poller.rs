@@ -42,8 +42,22 @@ pub struct Poller {
     pub out: mpsc::Sender<Result<Reading, RepositoryTrouble>>,
     /// When the repository was last looked at with success, whether or not there was anything new.
     pub read_at: watch::Sender<Option<Timestamp>>,
+    /// What all the looks come to, as they begin and end.
+    pub looks: watch::Sender<Looks>,
     /// Ends the watching.
     pub shutdown: CancellationToken,
+}
+
+/// The looks at the repository so far. Who wants to know what a look finds that begins from now on waits until one more than
+/// have begun has ended.
+#[derive(Debug, Clone, Default)]
+pub struct Looks {
+    /// So many have begun.
+    pub begun: u64,
+    /// So many have ended: all of those, or all but the last.
+    pub ended: u64,
+    /// What the last that ended found: the head, whether or not it is new, or trouble. None before the first has ended.
+    pub found: Option<Result<CommitId, RepositoryTrouble>>,
 }
 
 /// What was sent last.
@@ -62,6 +76,7 @@ impl Poller {
         let mut unreached = 0;
         loop {
             let began = Instant::now();
+            self.looks.send_modify(|looks| looks.begun += 1);
             let followed = self.followed.borrow_and_update().clone();
             let known = match &sent {
                 Sent::Reading(commit, asked) if *asked == followed.signatures => {
@@ -73,7 +88,7 @@ impl Poller {
                 Arc::clone(&reader),
                 self.remote.clone(),
                 followed.clone(),
-                known,
+                known.clone(),
             );
             tokio::pin!(look);
             let mut late = false;
@@ -94,6 +109,12 @@ impl Poller {
                     // The thread is left to its bounds; it holds nothing that anybody waits for.
                     () = self.shutdown.cancelled() => return,
                 }
+            };
+            let head = match &found {
+                Ok(Some(reading)) => Ok(reading.revision.commit.clone()),
+                // Nothing is new: it is the one that is known.
+                Ok(None) => known.ok_or_else(no_head),
+                Err(trouble) => Err(trouble.clone()),
             };
             let message = match found {
                 Ok(found) => {
@@ -132,6 +153,11 @@ impl Poller {
                     () = self.shutdown.cancelled() => return,
                 }
             }
+            // After what it found was handed on: who waited finds the plan or the trouble on its way.
+            self.looks.send_modify(|looks| {
+                looks.ended = looks.begun;
+                looks.found = Some(head);
+            });
             let pause = jittered(pause_after(self.interval, unreached), rand::rng().random());
             tokio::select! {
                 () = tokio::time::sleep_until(began + pause) => {}
@@ -142,6 +168,13 @@ impl Poller {
                 () = self.shutdown.cancelled() => return,
             }
         }
+    }
+}
+
+/// A look that knew no head and found nothing new; the reader does not do that.
+fn no_head() -> RepositoryTrouble {
+    RepositoryTrouble::Unreachable {
+        message: "reading it found no head; look again".to_owned(),
     }
 }
 

@@ -14,7 +14,9 @@ use muster_core::decide::Command;
 use muster_core::describe::subjects_in;
 use muster_core::fleet::Fleet;
 use muster_core::view::{Serving, plan_view};
-use muster_schemas::api::{CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, TaskView};
+use muster_schemas::api::{
+    CommitAnswer, EnrolmentToken, List, PlanPreview, PlanRequest, RepositoryLook, TaskView,
+};
 use muster_schemas::event::{Event, Record};
 use muster_schemas::ids::{AttemptId, CellName, CommitId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::past::{AsOf, Moment};
@@ -37,6 +39,8 @@ pub struct MemoryCell {
     pub live: broadcast::Sender<Arc<Record>>,
     pub commands: Mutex<Vec<(Command, Actor)>>,
     pub refreshes: AtomicUsize,
+    /// What a look at the repository finds; none for one that does not end.
+    pub look: Mutex<Option<RepositoryLook>>,
     pub health: Mutex<Health>,
     pub log: Mutex<Option<Vec<LogMessage>>>,
     pub asked_log: Mutex<Option<LogQuery>>,
@@ -59,6 +63,7 @@ impl MemoryCell {
             live: broadcast::Sender::new(LIVE),
             commands: Mutex::default(),
             refreshes: AtomicUsize::new(0),
+            look: Mutex::default(),
             health: Mutex::new(Health {
                 journal: None,
                 loop_silent_secs: 0.1,
@@ -376,6 +381,18 @@ impl Cell for MemoryCell {
 
     fn refresh(&self) {
         self.refreshes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn refreshed(&self) -> BoxFuture<'_, RepositoryLook> {
+        self.refresh();
+        let look = self.look.lock().expect("the look").clone();
+        async {
+            match look {
+                Some(look) => look,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
     }
 
     fn mint_token(&self, by: String) -> BoxFuture<'_, Result<EnrolmentToken, String>> {

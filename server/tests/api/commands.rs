@@ -177,3 +177,38 @@ async fn a_deploy_s_id_stands_in_an_address_as_it_is() {
     }
     assert_eq!(cell.commands.lock().expect("the commands").len(), 4);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_look_at_the_repository_is_told_what_it_found() {
+    let (cell, _) = MemoryCell::with_web();
+    let state = cell.state();
+    let ask = async |wait: &str| {
+        let path = format!("/api/v1/repository/refresh{wait}");
+        let (status, _, answer) = text(send(&state, post(&path, &json!({}))).await).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        (status.as_u16(), answer)
+    };
+    let found = json!({"commit": "4f1c0de", "trouble": null});
+    *cell.look.lock().expect("the look") = serde_json::from_value(found.clone()).expect("a look");
+    let (status, answer) = ask("?wait=10").await;
+    assert_eq!((status, &answer["look"]), (202, &found));
+    assert_eq!(ask("").await.1["look"], json!(null), "nobody waits unasked");
+
+    let trouble = json!({"commit": null, "trouble": "the branch is gone; push one"});
+    *cell.look.lock().expect("the look") = serde_json::from_value(trouble.clone()).expect("a look");
+    let (_, answer) = ask("?wait=10").await;
+    assert_eq!(answer["look"], trouble);
+    assert_eq!(answer["message"], "the repository cannot be followed");
+
+    *cell.look.lock().expect("the look") = None;
+    let (status, answer) = ask("?wait=1").await;
+    assert_eq!(
+        (status, &answer["look"]),
+        (202, &json!(null)),
+        "it takes too long"
+    );
+    for wrong in ["?wait=21", "?wait=soon", "?until=10"] {
+        assert_eq!(ask(wrong).await.0, 400, "{wrong}");
+    }
+    assert_eq!(cell.refreshes.load(std::sync::atomic::Ordering::SeqCst), 4);
+}

@@ -316,7 +316,11 @@ fn append<'a>(pane: &web_sys::HtmlElement, lines: impl Iterator<Item = &'a LogLi
             return;
         };
         let stderr = line.stream == LogStream::Stderr;
-        row.set_class_name(if stderr { "log-line err" } else { "log-line" });
+        row.set_class_name(if stderr {
+            "log-line stderr"
+        } else {
+            "log-line"
+        });
         let _ = row.set_attribute(
             "data-test-log-line",
             if stderr { "stderr" } else { "stdout" },

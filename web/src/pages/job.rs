@@ -62,7 +62,7 @@ pub fn page() -> AnyView {
         {present(job, page_skeleton, move |job| view! {
             {move || job.with(head)}
         {frozen_job(job)}
-            {move || job.with(|job| job.rollout.as_ref().map(rollout))}
+            {move || job.with(|job| job.rollout.as_ref().map(|one| rollout(one, job.job.desired)))}
             {move || job.with(|job| job.disruption_budget.as_ref().map(disruption_budget))}
             {tell_rollout(job)}
             {move || job.with(facts)}
@@ -157,10 +157,11 @@ fn frozen_job(job: Signal<JobDetail>) -> AnyView {
     .into_any()
 }
 
-fn rollout(rollout: &RolloutView) -> AnyView {
-    let all = rollout.updated + rollout.outdated;
-    let percent = format::percent(rollout.settled, all);
-    let updated = format::percent(rollout.updated, all);
+/// A rollout of a job that asks for `desired` tasks. What is on the new version is counted against these, as the facts below do:
+/// with a surge, or with two sets beside each other, more live than are asked for.
+fn rollout(rollout: &RolloutView, desired: u64) -> AnyView {
+    let percent = format::percent(rollout.settled, desired);
+    let updated = format::percent(rollout.updated, desired);
     view! {
         <section class="panel rollout" data-test-rollout=rollout.to_version.to_string()>
             <div class="rollout-head">
@@ -168,9 +169,11 @@ fn rollout(rollout: &RolloutView) -> AnyView {
                 <span class="dim" data-test-strategy=rollout.strategy.clone()>{rollout.strategy.clone()}</span>
                 <span class="grow"></span>
                 <span data-test-rollout-updated=rollout.updated.to_string()>
-                    <b class="number">{rollout.updated}</b>{format!(" of {} on it, ", format::counted(all, "task"))}
+                    <b class="number">{rollout.updated}</b>{format!(" of {} on it, ", format::counted(desired, "task"))}
                     <b class="number">{rollout.settled}</b>
-                    <span title="Healthy for the minimum healthy time">" settled"</span>
+                    <span title="Healthy for the minimum healthy time">" settled, "</span>
+                    <b class="number">{rollout.outdated}</b>
+                    <span title="They stop as those on the new version settle">" on older versions"</span>
                 </span>
             </div>
             <div class="rollout-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow=percent.to_string()

@@ -1,6 +1,7 @@
 //! One plan: what it does, why it is held, and what was refused.
 
 use crate::address;
+use crate::clock::clock;
 use crate::components::answer::{not_fresh, notice, page_skeleton, present};
 use crate::components::ask::{Ask, ask};
 use crate::components::rollback::{self, Chosen, Target};
@@ -9,6 +10,7 @@ use crate::components::{changes, copy, text};
 use crate::format;
 use crate::query::{self, Interest, Query, Question, SLOW_MILLIS};
 use crate::tone::{self, Shape, Tone};
+use jiff::Timestamp;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use muster_schemas::access::{Needs, Role};
@@ -89,14 +91,15 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
             .into_any(),
         )
     });
-    let refusal = plan.refusal.as_ref().map(|word| {
+    let refusal = plan.refusal.is_some().then(|| {
         notice(
             "wait",
             Shape::Cross,
             "This plan was refused: nothing of it happens.".to_owned(),
-            view! { <p data-test-refusal>{text::rich(&word.reason)}<span class="dim">" — "{word.by.clone()}", "{text::time(word.at)}</span></p> }.into_any(),
+            ().into_any(),
         )
     });
+    let was_held = (!waits).then(|| was_held(plan));
     let withheld = (!plan.withheld.is_empty()).then(|| {
         let withheld = plan.withheld.iter().map(|withheld| view! {
             <p class="withheld" data-test-withheld=withheld.change.job.clone()>
@@ -157,6 +160,7 @@ fn show(plan: &PlanView, back: Option<AnyView>) -> AnyView {
                 <span class="dim">{format!(" of {} running", format::count(plan.running.into()))}</span>
             }.into_any())}
         </dl>
+        {was_held}
         {refused}
         <div class="section-head"><h2>{match plan.status {
             PlanStatus::Applied => format!("{} changed", format::counted(plan.changes.len() as u64, "job")),
@@ -296,18 +300,78 @@ fn predicted(prediction: &Prediction, outcome: Option<&PlanOutcomeView>) -> AnyV
     .into_any()
 }
 
-/// Who has approved it so far.
+/// Why a plan that waits no more was held, and what people said to it.
+fn was_held(plan: &PlanView) -> AnyView {
+    if plan.holds.is_empty() && plan.approvals.is_empty() && plan.refusal.is_none() {
+        return ().into_any();
+    }
+    let reasons = plan
+        .holds
+        .iter()
+        .map(|reason| view! { <li>{text::rich(&format::sentence(reason))}"."</li> })
+        .collect_view();
+    let refusal = plan.refusal.as_ref().map(|word| {
+        view! {
+            <ul class="notes"><li data-test-refusal>
+                "Refused by "{word.by.clone()}" "{text::time(word.at)}": "{text::rich(&word.reason)}
+            </li></ul>
+        }
+    });
+    view! {
+        <section class="panel" data-test-was-held>
+            <div class="panel-head"><h2>"Held"</h2><span class="dim">"before it was decided"</span></div>
+            <div class="pad">
+                <ul class="notes" data-test-holds>{reasons}</ul>
+                {words(plan)}
+                {refusal}
+            </div>
+        </section>
+    }
+    .into_any()
+}
+
+/// Who has approved it.
 fn words(plan: &PlanView) -> AnyView {
     if plan.approvals.is_empty() {
         return ().into_any();
     }
-    let words = plan.approvals.iter().map(|word| view! {
-        <li data-test-approval=word.by.clone()>
-            "Approved by "{word.by.clone()}" "{text::time(word.at)}": "{text::rich(&word.reason)}
-            {word.expires_at.map(|until| view! { <span class="dim">" (expires "{text::time(until)}")"</span> })}
-        </li>
+    let clock = clock();
+    let applied_at = plan.applied_at;
+    let words = plan.approvals.iter().map(|word| {
+        let end = word.expires_at.map(|until| view! {
+            <span class="dim">{move || match standing(until, applied_at, clock.now()) {
+                Standing::Counts => view! { " (expires "{text::time(until)}")" }.into_any(),
+                Standing::Expired => view! { " (counts no more: it expired "{text::time(until)}")" }.into_any(),
+                Standing::Done => ().into_any(),
+            }}</span>
+        });
+        view! {
+            <li data-test-approval=word.by.clone()>
+                "Approved by "{word.by.clone()}" "{text::time(word.at)}": "{text::rich(&word.reason)}{end}
+            </li>
+        }
     }).collect_view();
     view! { <ul class="notes">{words}</ul> }.into_any()
+}
+
+/// How an approval stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// It counts until it expires.
+    Counts,
+    /// It expired before the plan went ahead.
+    Expired,
+    /// The plan went ahead while it counted: that it would have expired is of no interest.
+    Done,
+}
+
+fn standing(until: Timestamp, applied_at: Option<Timestamp>, now: Timestamp) -> Standing {
+    match applied_at {
+        Some(applied) if applied < until => Standing::Done,
+        Some(_) => Standing::Expired,
+        None if now < until => Standing::Counts,
+        None => Standing::Expired,
+    }
 }
 
 /// The ways to say yes and no to a held plan.
@@ -344,4 +408,18 @@ fn decide(plan: &PlanView) -> AnyView {
         primary: false,
     });
     view! { <div class="asks">{approve}{refuse}</div> }.into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_counts_until_it_expires_and_what_went_ahead_by_it_stays_so() {
+        let at = |hour| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(hour);
+        assert_eq!(standing(at(4), None, at(3)), Standing::Counts);
+        assert_eq!(standing(at(4), None, at(4)), Standing::Expired);
+        assert_eq!(standing(at(4), Some(at(3)), at(9)), Standing::Done);
+        assert_eq!(standing(at(4), Some(at(5)), at(9)), Standing::Expired);
+    }
 }

@@ -69,6 +69,20 @@ impl Misread {
         self
     }
 
+    /// Names a number as it stands in the document: what is too large for a whole number has lost its digits.
+    fn told_as_written(mut self, value: f64, text: &str) -> Self {
+        /// Longer ones nobody means to be read.
+        const MAX_DIGITS: usize = 40;
+        let as_read = in_words(Unexpected::Float(value));
+        if let What::WrongType { found, .. } = &mut self.what
+            && *found == as_read
+            && text.len() <= MAX_DIGITS
+        {
+            *found = format!("the number {text}");
+        }
+        self
+    }
+
     fn at_key_of(mut self, index: usize) -> Self {
         self.at_key = true;
         self.under(index)
@@ -197,7 +211,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 Meaning::Bool(value) => visitor.visit_bool(value),
                 Meaning::Unsigned(value) => visitor.visit_u64(value),
                 Meaning::Signed(value) => visitor.visit_i64(value),
-                Meaning::Float(value) => visitor.visit_f64(value),
+                Meaning::Float(value) => visitor
+                    .visit_f64(value)
+                    .map_err(|error: Misread| error.told_as_written(value, text)),
                 Meaning::Text => visitor.visit_borrowed_str(text),
             },
             Value::List(items) => visitor.visit_seq(Items { items, next: 0 }),

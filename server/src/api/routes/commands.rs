@@ -5,6 +5,7 @@ use super::{Id, JsonBody, Refused, task_id};
 use crate::api::auth::Caller;
 use crate::api::idempotency::{ReplyKey, key, reused};
 use crate::api::problem::Failure;
+use crate::api::query::Query;
 use crate::api::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,10 +19,11 @@ use muster_core::guard;
 use muster_schemas::access::{Needs, Role};
 use muster_schemas::api::{
     CommandAnswer, CommandRequest, CommitAnswer, EnrolmentToken, FreezeRequest, Problem,
-    ResumeRequest, RollbackRequest, ScaleRequest,
+    RefreshAnswer, ResumeRequest, RollbackRequest, ScaleRequest,
 };
 use muster_schemas::ids::{JobId, PlanId};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The longest reason, in characters: a paragraph.
 const MAX_REASON: usize = 1000;
@@ -520,24 +522,55 @@ pub async fn enrol(
     Ok((StatusCode::CREATED, Json(token)))
 }
 
+/// A look is waited for so long at most, in seconds: well within the time that every answer has.
+const LONGEST_WAIT: u64 = 20;
+
 /// Has the repository read now.
 #[utoipa::path(
     post, path = "/api/v1/repository/refresh", tag = "commands", operation_id = "refresh",
-    description = "Has the repository read now rather than at the next poll: for a hook after a push. What comes of it is seen on the watch.",
+    description = "Has the repository read now rather than at the next poll: for a hook after a push. With `wait` the answer comes once that has ended, with the head that it found or what is wrong; what follows from a new head is seen on the watch.",
+    params(("wait" = Option<u64>, Query, description = "So many seconds to wait for what the look finds, at most 20; default 0")),
     responses(
-        (status = 202, description = "It is being read", body = CommandAnswer),
+        (status = 202, description = "It is being read, or was, where `look` is not null", body = RefreshAnswer),
         Refused,
         (status = 403, description = "The policy does not let them, or a page of another site asked", body = Problem),
     ),
 )]
-pub async fn refresh(State(state): State<ApiState>) -> (StatusCode, Json<CommandAnswer>) {
+pub async fn refresh(
+    State(state): State<ApiState>,
+    mut query: Query,
+) -> Result<(StatusCode, Json<RefreshAnswer>), Failure> {
+    let wait: Option<u64> = query.read("wait", "a number of seconds from 0 to 20")?;
+    query.finish()?;
+    let wait = wait.unwrap_or(0);
+    if wait > LONGEST_WAIT {
+        return Err(Failure::bad_request(
+            "bad-query",
+            format!("`wait={wait}` is more than {LONGEST_WAIT} seconds"),
+            "Wait for less, and ask again.",
+        ));
+    }
     let seq = state.read(|fleet| fleet.seq);
-    state.cell.refresh();
-    (
+    let look = if wait == 0 {
+        state.cell.refresh();
+        None
+    } else {
+        let look = state.cell.refreshed();
+        tokio::time::timeout(Duration::from_secs(wait), look)
+            .await
+            .ok()
+    };
+    let message = match &look {
+        None => "the repository is being read",
+        Some(look) if look.trouble.is_some() => "the repository cannot be followed",
+        Some(_) => "the repository was read",
+    };
+    Ok((
         StatusCode::ACCEPTED,
-        Json(CommandAnswer {
+        Json(RefreshAnswer {
             seq,
-            message: "the repository is being read".to_owned(),
+            message: message.to_owned(),
+            look,
         }),
-    )
+    ))
 }

@@ -118,6 +118,17 @@ pub(super) fn sheet(
     if !detail.attempts.is_empty() {
         sheet.section("Attempts, newest first");
         sheet.table(&attempts(&detail.attempts, now), screen);
+        // They are numbered from 1; the fleet keeps the latest.
+        let oldest = detail.attempts.iter().map(|attempt| attempt.number).min();
+        let earlier = oldest.map_or(0, |oldest| oldest.saturating_sub(1));
+        if earlier > 0 {
+            let ones = if earlier == 1 { "one" } else { "ones" };
+            let task = &task.id;
+            sheet.line(
+                &format!("and {earlier} earlier {ones}, see `muster get events --task {task}`"),
+                Tone::Quiet,
+            );
+        }
     }
     sheet.events(events, now, screen);
     sheet.finish()

@@ -158,3 +158,32 @@ fn a_deploy_under_way_and_one_that_was_taken_back() {
         sheet(canceled)
     ));
 }
+
+#[test]
+fn a_task_with_more_attempts_than_are_kept_says_so() {
+    let attempts = |numbers: &[u32]| {
+        let attempts: Vec<Value> = numbers
+            .iter()
+            .map(|number| {
+                json!({
+                    "id": fixtures::ATTEMPT, "number": number, "state": "finished", "message": "exited with 1",
+                    "host": "alpha", "version": 2, "ip": null, "container": null, "placed_at": "2026-11-22T09:54:00Z",
+                    "started_at": null, "finished_at": null, "exit_code": 1, "signal": null, "oom": false,
+                    "outcome": "failed", "stop": null, "has_log": false
+                })
+            })
+            .collect();
+        let detail = with(
+            task_detail(fixtures::crash_looping_task()),
+            json!({"attempts": attempts}),
+        );
+        task::sheet(&read(detail), &[], now(), &screen(Format::Table))
+    };
+    let id = &fixtures::crash_looping_task()["id"];
+    let id = id.as_str().unwrap();
+    let many = attempts(&[9, 8, 7]);
+    let more = format!("and 6 earlier ones, see `muster get events --task {id}`");
+    assert!(many.contains(&more), "{many}");
+    assert!(attempts(&[3, 2]).contains("and 1 earlier one, see"));
+    assert!(!attempts(&[2, 1]).contains("earlier"));
+}

@@ -67,6 +67,9 @@ enum PastWhat {
 
 #[derive(Debug, Args)]
 struct ListArgs {
+    /// Taken only to say which command shows one thing.
+    #[arg(hide = true)]
+    name: Option<String>,
     /// Only what contains this text
     #[arg(short, long, value_name = "TEXT")]
     query: Option<String>,
@@ -255,6 +258,30 @@ impl Filters {
     }
 }
 
+impl GetArgs {
+    /// Refuses a name: one thing is described, not listed.
+    fn refuse_a_name(&self) -> Result<(), Failure> {
+        let (list, what) = match &self.what {
+            What::Jobs(filter) => (&filter.list, "job"),
+            What::Tasks(filter) => (&filter.list, "task"),
+            What::Hosts(filter) => (&filter.list, "host"),
+            What::Plans(filter) => (&filter.list, "plan"),
+            What::Deploys(filter) => (&filter.list, "deploy"),
+            What::Drift(_) | What::Events(_) => return Ok(()),
+        };
+        match &list.name {
+            None => Ok(()),
+            Some(name) => Err(Failure::untried(
+                format!("`muster get {what}s` lists, and takes no name"),
+                format!(
+                    "All there is to know of one {what}: `muster describe {what} {name}`; a part of what is listed: \
+                     `muster get {what}s --query {name}`."
+                ),
+            )),
+        }
+    }
+}
+
 impl PastArgs {
     /// The list, unless what is asked for shows the present alone.
     pub(super) fn list(self) -> Result<GetArgs, Failure> {
@@ -306,6 +333,7 @@ pub(super) async fn run(
     client: &Client,
     screen: &Screen,
 ) -> anyhow::Result<ExitCode> {
+    args.refuse_a_name()?;
     let now = client.now();
     let wide = screen.is_wide();
     match args.what {

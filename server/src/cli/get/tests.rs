@@ -173,3 +173,47 @@ async fn a_job_without_tasks_is_told_from_one_that_is_not_there() {
         list(known).await.unwrap();
     }
 }
+
+#[test]
+fn a_job_that_is_gone_from_git_is_said_to_be_so_once() {
+    let reason = |reason: &str| {
+        let change = json!({"declared": false, "status": "idle", "reason": reason});
+        let jobs: Vec<muster_schemas::api::JobView> =
+            read(json!([fixtures::with(fixtures::job("web"), change)]));
+        rows::jobs(&jobs, now(), false).render(&screen(Format::Table))
+    };
+    for said in [
+        "",
+        "2 of 3 run",
+        "its document was removed and the policy prunes",
+    ] {
+        let text = reason(said);
+        assert_eq!(
+            text.matches("its document was removed").count(),
+            1,
+            "{text}"
+        );
+        assert!(text.contains("undeclared: its document was removed"));
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn who_gives_a_list_a_name_is_told_how_to_see_one_thing() {
+    use clap::Parser;
+    #[derive(Debug, Parser)]
+    struct Get {
+        #[command(flatten)]
+        args: GetArgs,
+    }
+    for what in ["job", "task", "host", "plan", "deploy"] {
+        let list = format!("{what}s");
+        let args = Get::parse_from(["get", &list, "web.0"]).args;
+        let failure = args.refuse_a_name().unwrap_err();
+        assert_eq!(failure.code, 2);
+        let one = format!("`muster describe {what} web.0`");
+        assert!(failure.hint.contains(&one), "{}", failure.hint);
+        let args = Get::parse_from(["get", &list, "--query", "web"]).args;
+        args.refuse_a_name().unwrap();
+    }
+}

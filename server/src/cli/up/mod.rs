@@ -9,9 +9,11 @@ mod settings;
 mod stack;
 mod welcome;
 
+use crate::cli::client::{Client, Query};
 use crate::cli::failure::Failure;
 use crate::cli::parent;
 use lock::Asked;
+use muster_schemas::api::FleetView;
 use repository::Seeded;
 use settings::{Settings, StackArgs};
 use stack::{Interrupted, Stack};
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 const AGENT_READY_WITHIN: Duration = Duration::from_secs(20);
 /// The registry is on this machine as a rule.
 const REGISTRY_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// The control plane is on this machine; a person who pressed Ctrl-C does not wait for one that hangs.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
@@ -50,22 +54,30 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let told = parent::shutdown(false)?;
     let mut stack = Stack::new(settings.clone(), told);
     let result = bring_up(&mut stack, &settings, &seeded, registry, began).await;
+    let down = match &result {
+        Ok(client) => is_down(client).await,
+        Err(_) => false,
+    };
     stack.end().await;
     match result {
-        Ok(()) | Err(Interrupted::Told) => Ok(ExitCode::SUCCESS),
+        Ok(_) => {
+            eprint!("{}", welcome::farewell(down));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Interrupted::Told) => Ok(ExitCode::SUCCESS),
         Err(Interrupted::GaveUp(failure)) => Err(failure.into()),
         Err(Interrupted::Failed(error)) => Err(error),
     }
 }
 
-/// Starts everything, welcomes, and stays until told to end.
+/// Starts everything, welcomes, and stays until told to end; then answers the client of what still runs.
 async fn bring_up(
     stack: &mut Stack,
     settings: &Settings,
     seeded: &Seeded,
     registry: tokio::task::JoinHandle<bool>,
     began: Instant,
-) -> Result<(), Interrupted> {
+) -> Result<Client, Interrupted> {
     let client = stack.start_serve().await?;
     if !registry.await.unwrap_or(false) {
         eprintln!(
@@ -91,7 +103,20 @@ async fn bring_up(
         agent_connected,
     });
     crate::cli::screen::print(&text).map_err(|error| Interrupted::Failed(error.into()))?;
-    stack.until_told().await
+    match stack.until_told().await {
+        Ok(()) | Err(Interrupted::Told) => Ok(client),
+        Err(other) => Err(other),
+    }
+}
+
+/// Whether it is `muster down` that ends the stack: then no container runs on.
+async fn is_down(client: &Client) -> bool {
+    let query = Query::new();
+    let fleet = client.get::<FleetView>(&["fleet"], &query);
+    match tokio::time::timeout(LAST_ANSWER_WITHIN, fleet).await {
+        Ok(Ok(fleet)) => fleet.down,
+        Ok(Err(_)) | Err(_) => false,
+    }
 }
 
 async fn prepare_repository(

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use crate::cli::env_file::quote;
+use crate::control::plain_http;
 use std::path::Path;
 
 pub(super) struct Facts<'a> {
@@ -40,7 +41,7 @@ pub(super) fn text(facts: &Facts) -> String {
              sed -i 's/desired: .*/desired: 5/' {clone}/jobs/web.yaml\n       \
              git -C {clone} commit -am 'Scale web to 5' && git -C {clone} push\n\n  \
              3. Kill a container and see it replaced\n       \
-             docker kill $(docker ps -q --filter label=muster.job=web --filter label=muster.cell={} | head -1)\n       \
+             docker kill \"$(docker ps -q --filter label=muster.job=web --filter label=muster.cell={} | head -n 1)\"\n       \
              {program} get tasks --job web --watch\n",
             quote(&settings.cell)
         ));
@@ -51,11 +52,23 @@ pub(super) fn text(facts: &Facts) -> String {
              3. See what happens\n       {program} get events --watch\n"
         ));
     }
+    if let Some(warning) = plain_http(settings.listen) {
+        text.push_str(&format!("\nWarning: {warning}.\n"));
+    }
     text.push_str(&format!(
         "\nScripts and other folders first need:  . {env_file}\n\
          Ctrl-C ends Muster; the containers go on, and the next `make up` finds them. `make down` stops them.\n"
     ));
     text
+}
+
+/// What a person reads when the stack has ended; `down` says that the cell was taken down before.
+pub(super) fn farewell(down: bool) -> &'static str {
+    if down {
+        "Muster has ended; the cell is down.\n"
+    } else {
+        "Muster has ended; the containers run on. `make up` takes them up again, `make down` stops them.\n"
+    }
 }
 
 /// The path from the working directory, where that is shorter to read.
@@ -77,5 +90,51 @@ fn program() -> String {
             path => quote(&path),
         },
         Err(_) => "muster".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn settings(listen: &str) -> Settings {
+        Settings {
+            home: PathBuf::from("/srv/muster"),
+            listen: listen.parse().unwrap(),
+            agent_listen: "127.0.0.1:7401".parse().unwrap(),
+            registry: "127.0.0.1:5000".to_owned(),
+            cell: "local".to_owned(),
+            notify: None,
+            program: PathBuf::from("/usr/bin/muster"),
+        }
+    }
+
+    fn welcome(listen: &str) -> String {
+        text(&Facts {
+            settings: &settings(listen),
+            token: "secret",
+            seconds: 1.2,
+            example: true,
+            agent_connected: true,
+        })
+    }
+
+    #[test]
+    fn who_listens_on_more_than_this_machine_is_warned_where_they_look() {
+        assert!(welcome("0.0.0.0:7400").contains("\nWarning: API and console speak plain HTTP"));
+        assert!(!welcome("127.0.0.1:7400").contains("Warning"));
+    }
+
+    #[test]
+    fn what_is_killed_is_a_container_of_this_cell() {
+        let line = "docker kill \"$(docker ps -q --filter label=muster.job=web --filter label=muster.cell=local | head -n 1)\"\n";
+        assert!(welcome("127.0.0.1:7400").contains(line));
+    }
+
+    #[test]
+    fn the_farewell_says_that_containers_run_on_only_where_they_do() {
+        assert!(farewell(false).contains("run on. `make up`"));
+        assert!(!farewell(true).contains("run on"));
     }
 }
