@@ -11,4 +11,5 @@ cd "$root"
 "$root/scripts/build.sh"
 if compgen -G 'server/core/benches/*.rs' >/dev/null; then cargo bench -p muster-core --benches; fi
 cargo run --release -q -p muster --example repository_figures
+for mix in mixed plain service; do "$target/release/muster" bench schedule --mix "$mix"; done
 "$root/scripts/bench-push.sh" "$@"
