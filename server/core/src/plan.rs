@@ -7,7 +7,7 @@ use crate::describe::reasons::counted;
 use crate::fleet::{Fleet, Job, Movement, TaskPhase};
 use crate::guard;
 use crate::signatures::{self, Signed};
-use crate::specs::Documents;
+use crate::specs::{Documents, EMPTY_FILE};
 use jiff::Timestamp;
 use muster_schemas::ids::{JobId, PlanId};
 use muster_schemas::plan::{
@@ -92,7 +92,7 @@ pub fn plan(fleet: &Fleet, input: &PlanInput, now: Timestamp) -> Plan {
         .collect();
     let unread_paths: BTreeSet<&str> = refused
         .iter()
-        .filter(|problem| problem.job.is_none())
+        .filter(|problem| hides_jobs(fleet, problem))
         .map(|problem| problem.path.as_str())
         .collect();
     // A file that could not be read may hold any job, also one that has just moved into it: while there is one, nothing is
@@ -266,6 +266,16 @@ fn finish(fleet: &Fleet, draft: Draft) -> Plan {
     plan
 }
 
+/// Whether something that is wrong may hide the documents of jobs, so that nothing is taken for deleted. A file without a document
+/// hides something only where jobs stood in it: it may have been cut off.
+pub(crate) fn hides_jobs(fleet: &Fleet, problem: &Diagnostic) -> bool {
+    let is_of_a_job = || {
+        let mut jobs = fleet.jobs.values();
+        jobs.any(|job| job.source.path == problem.path)
+    };
+    problem.job.is_none() && (problem.code != EMPTY_FILE || is_of_a_job())
+}
+
 /// Who removed a document, for people.
 fn removal(by: &Revision) -> String {
     format!(
@@ -369,6 +379,19 @@ pub(crate) fn serving_tasks(job: &Job) -> u32 {
         .filter(|task| matches!(task.phase, TaskPhase::Active { .. }));
     let (old, new): (Vec<_>, Vec<_>) = active.partition(|task| job.is_outdated(task.version));
     u32::try_from(old.len().max(new.len())).unwrap_or(u32::MAX)
+}
+
+/// So many tasks with a container are more than `desired`: of a batch those with an index beyond it, since the others may have
+/// finished.
+pub(crate) fn surplus_tasks(job: &Job, desired: u32) -> u32 {
+    if job.spec().batch.is_none() {
+        return serving_tasks(job).saturating_sub(desired);
+    }
+    let beyond = job
+        .tasks
+        .values()
+        .filter(|task| task.id.index >= desired && matches!(task.phase, TaskPhase::Active { .. }));
+    u32::try_from(beyond.count()).unwrap_or(u32::MAX)
 }
 
 /// What changes for one job, if anything, or why the document is refused.
@@ -497,7 +520,7 @@ fn update(
     let active = serving_tasks(job);
     let resize = job.resize_under(spec, policy);
     let desired = resize.as_ref().map_or(spec.size(), |resize| resize.desired);
-    let stops = active.saturating_sub(desired);
+    let stops = surplus_tasks(job, desired);
     let mut notes = notes_of(spec);
     if let Some(resize) = resize.filter(|resize| resize.desired != spec.size()) {
         notes.push(format!(

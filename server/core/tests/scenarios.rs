@@ -349,6 +349,26 @@ fn a_crash_loop_backs_off_and_is_named() {
     assert_eq!(not_before.duration_since(world.now).as_secs(), 1);
 }
 
+/// What is beyond the size is not asked for: it neither makes the job a failure nor counts as a part of its work.
+#[test]
+fn a_batch_that_was_made_smaller_is_done_when_what_is_left_of_it_is() {
+    let mut world = World::new(2);
+    world.commit(vec![batch("sum", 4, 0)], None);
+    world.agents();
+    world.exit("sum.3", 1);
+    world.commit(vec![batch("sum", 2, 0)], None);
+    world.pass(5);
+    let status = |world: &World| {
+        let job = &world.fleet.jobs[&JobId::from("sum")];
+        muster_core::view::job_view(&world.fleet, job, world.now).status
+    };
+    assert_eq!(status(&world), muster_schemas::api::JobStatus::Running);
+    world.exit("sum.0", 0);
+    world.exit("sum.1", 0);
+    world.pass(1);
+    assert_eq!(status(&world), muster_schemas::api::JobStatus::Succeeded);
+}
+
 /// What is done is done, however the size goes: only what was given up for it begins again.
 #[test]
 fn a_batch_that_is_made_smaller_and_larger_does_nothing_twice() {

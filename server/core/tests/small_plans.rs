@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{World, service, settings};
+use common::{World, batch, service, settings};
+use jiff::SignedDuration;
 use muster_core::decide::{Command, Refusal};
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{HoldReason, LimitScope};
@@ -192,6 +193,52 @@ fn sizes_beside_git_add_up_too() {
     world.pass(601);
     scale(&mut world, "b", 2).unwrap();
     scale(&mut world, "a", 1).unwrap();
+}
+
+/// What is asked for again has not come back yet: else words that follow each other quickly would take everything down.
+#[test]
+fn what_is_asked_for_again_counts_until_it_runs() {
+    let policy = pruning();
+    let mut world = world(&policy);
+    scale(&mut world, "a", 1).unwrap();
+    world.now += SignedDuration::from_secs(1);
+    world.tick();
+    scale(&mut world, "a", 4).unwrap();
+    let refusal = scale(&mut world, "b", 1).unwrap_err();
+    assert!(matches!(refusal, Refusal::TooManyStops { .. }), "{refusal}");
+    world.pass(ENOUGH);
+    scale(&mut world, "b", 1).unwrap();
+}
+
+/// A batch that is made smaller gives up the tasks beyond its size, however many have finished.
+#[test]
+fn a_smaller_batch_is_judged_by_the_tasks_that_it_gives_up() {
+    let policy = pruning();
+    let mut world = World::new(4);
+    world.commit(vec![batch("sum", 20, 0)], Some(policy.clone()));
+    world.agents();
+    for index in 0..8 {
+        world.exit(&format!("sum.{index}"), 0);
+    }
+    world.pass(2);
+    world.commit(vec![batch("sum", 17, 0)], Some(policy.clone()));
+    world.pass(ENOUGH);
+    assert_eq!((holds(&world), world.stops()), (Vec::new(), 3));
+    world.commit(vec![batch("sum", 12, 0)], Some(policy));
+    world.pass(ENOUGH);
+    assert!(
+        matches!(
+            holds(&world)[..],
+            [HoldReason::TooManyStops {
+                stops: 8,
+                before: 3,
+                ..
+            }]
+        ),
+        "{:?}",
+        holds(&world)
+    );
+    assert_eq!(world.stops(), 3);
 }
 
 proptest! {

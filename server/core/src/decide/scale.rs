@@ -5,6 +5,7 @@ use super::{Draft, automation, rollout};
 use crate::fleet::{Fleet, Job, Task, TaskPhase};
 use crate::guard;
 use crate::hooks;
+use crate::plan::hides_jobs;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId, TaskId};
@@ -148,7 +149,7 @@ fn end_graces(draft: &mut Draft<'_>) {
 pub fn may_be_unread(fleet: &Fleet) -> bool {
     let latest = fleet.plans.back().map(|entry| &entry.plan.refused);
     let mut refused = latest.unwrap_or(&fleet.refused).iter();
-    fleet.trouble.is_some() || refused.any(|problem| problem.job.is_none())
+    fleet.trouble.is_some() || refused.any(|problem| hides_jobs(fleet, problem))
 }
 
 /// A new leader looks at the repository first: a document may have been put back while nobody led. What it finds, or that it finds
@@ -259,7 +260,8 @@ pub(super) fn was_given_up_for_size(task: &Task) -> bool {
         &task.phase,
         TaskPhase::Finished {
             reason: FinishReason::Stopped {
-                reason: StopReason::ScaleIn
+                // What waited while the cell was down is given up for its size as well.
+                reason: StopReason::ScaleIn | StopReason::Down
             } | FinishReason::NotNeeded {
                 reason: StopReason::ScaleIn
             },

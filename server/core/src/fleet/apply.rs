@@ -3,11 +3,11 @@
 use super::{
     Abort, Asked, Attempt, DEPLOYS_KEPT, Deploy, Fleet, Freeze, HistoryEntry, HooksBegan, Host,
     Job, JobRollout, JobVersion, Metric, PAST_KEPT, PLANS_KEPT, PlanEntry, PlanWord, RecentStop,
-    Resize, STOP_WINDOW_SECS, Stall, Task, TaskPhase, Tombstone, job::HISTORY_KEPT,
+    Resize, STOP_WINDOW_SECS, Stall, TakenAway, Task, TaskPhase, Tombstone, job::HISTORY_KEPT,
 };
 use crate::disruption::may_serve;
 use crate::hooks;
-use crate::plan::serving_tasks;
+use crate::plan::{serving_tasks, surplus_tasks};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::DeployStatus;
 use muster_schemas::event::{Event, Record};
@@ -387,11 +387,12 @@ impl Fleet {
                     }
                 });
             }
-            Event::ResizeEnded { job, .. } => self.noting_reduction(job, at, |fleet| {
-                if let Some(job) = fleet.jobs.get_mut(job) {
+            // Back to what a plan has let through.
+            Event::ResizeEnded { job, .. } => {
+                if let Some(job) = self.jobs.get_mut(job) {
                     job.resize = None;
                 }
-            }),
+            }
             Event::PutBackOrdered { attempt, fields } => {
                 self.attempts.change(attempt, |attempt| {
                     attempt.put_back.clone_from(fields);
@@ -767,10 +768,13 @@ impl Fleet {
         match hook {
             Hook::BeforeSync => {
                 entry.before_hooks = Some(began);
+                entry.approved_stops = entry.parts_approved();
                 let own = |change: &&JobChange| jobs.contains(&change.job);
                 let grace = self.prune_grace(&plan);
                 for change in plan.changes.iter().filter(own) {
-                    self.apply_change(&plan, change, grace, at);
+                    self.noting_reduction(&change.job, at, |fleet| {
+                        fleet.apply_change(&plan, change, grace, at);
+                    });
                 }
             }
             Hook::AfterSync => entry.after_hooks = Some(began),
@@ -793,8 +797,10 @@ impl Fleet {
         entry.applied_at = Some(at);
         let plan = Arc::clone(&entry.plan);
         // Who approved what it takes away has seen what was taken before it, too.
-        let was_too_much = |reason: &HoldReason| matches!(reason, HoldReason::TooManyStops { .. });
-        let is_approved = !entry.approvals.is_empty() && entry.holds.iter().any(was_too_much);
+        let approved = match &entry.approved_stops[..] {
+            [] => entry.parts_approved(),
+            approved => approved.to_vec(),
+        };
         // The changes of hooks that ran before it hold already.
         let held_already = entry
             .before_hooks
@@ -815,28 +821,43 @@ impl Fleet {
                 fleet.apply_change(&plan, change, grace, at);
             });
         }
-        if is_approved {
-            self.reductions.clear();
-        }
+        self.reductions.clear(&approved);
         let awaited = awaited.filter(|_| hooks::after(self).next().is_some());
         if let Some(entry) = self.plan_mut(id) {
             entry.awaited_by_hooks = awaited;
         }
     }
 
-    /// Makes a change of a job, and notes it if the job has fewer tasks by it. What is not running is not taken away.
+    /// Makes a change of a job, and notes what it takes away. What is not running is not taken.
     fn noting_reduction(&mut self, id: &JobId, at: Timestamp, change: impl FnOnce(&mut Self)) {
         let before = self.jobs.get(id).map(|job| {
-            let size = serving_tasks(job).min(job.size_asked_for());
-            (size, Arc::clone(&job.current().spec))
+            let serving = serving_tasks(job).min(job.size_asked_for());
+            let beyond = surplus_tasks(job, job.size_asked_for());
+            (serving, beyond, Arc::clone(&job.current().spec))
         });
         change(self);
-        let Some((size, spec)) = before else {
+        let Some((most, beyond, spec)) = before else {
             return;
         };
-        let after = self.jobs.get(id).map_or(0, Job::size_asked_for);
-        if after < size {
-            self.reductions.note(at, id, spec.app(), spec.tier, size);
+        let job = self.jobs.get(id);
+        let least = job.map_or(0, Job::size_asked_for);
+        let taken = if spec.batch.is_some() {
+            TakenAway {
+                most: 0,
+                least: 0,
+                given_up: job
+                    .map_or(0, |job| surplus_tasks(job, least))
+                    .saturating_sub(beyond),
+            }
+        } else {
+            TakenAway {
+                most,
+                least,
+                given_up: 0,
+            }
+        };
+        if taken.least < taken.most || taken.given_up > 0 {
+            self.reductions.note(at, id, spec.app(), spec.tier, taken);
         }
     }
 

@@ -18,7 +18,7 @@ pub use attempts::Attempts;
 pub use deploy::{DEPLOYS_AT_ONCE, DEPLOYS_KEPT, Deploy};
 pub use host::Host;
 pub use job::{HistoryEntry, Job, JobVersion, Resize, TAKEN_KEPT, Taken, Tombstone};
-pub use reductions::{Reduced, Reductions};
+pub use reductions::{Reduced, Reductions, TakenAway};
 pub use rollout::{Abort, JobRollout, Metric, Movement, Stall};
 pub use task::{PAST_KEPT, Task, TaskPhase};
 
@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{CellName, DeployId, HostId, JobId, PlanId, TaskId};
 use muster_schemas::plan::{
-    Diagnostic, FreezeScope, HoldReason, Plan, Prediction, Revision, TaskOnHost,
+    Diagnostic, FreezeScope, HoldReason, LimitScope, Plan, Prediction, Revision, TaskOnHost,
 };
 use muster_schemas::spec::PolicySpec;
 use muster_schemas::state::{HostResources, TaskState};
@@ -154,6 +154,9 @@ pub struct PlanEntry {
     /// So many of the approvals were given before one of them was seen not to have succeeded, and do not count for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_before: Option<usize>,
+    /// The parts of the cell of which people had approved what it takes away when its hooks began; none is all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_stops: Vec<Option<LimitScope>>,
     /// Where hooks run after it: the services that they wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaited_by_hooks: Option<Vec<JobId>>,
@@ -198,6 +201,7 @@ impl PlanEntry {
             refusal: None,
             before_hooks: None,
             approved_before: None,
+            approved_stops: Vec::new(),
             awaited_by_hooks: None,
             after_hooks: None,
         }
@@ -215,6 +219,18 @@ impl PlanEntry {
             self.approvals.remove(at);
         }
         self.approvals.push(word);
+    }
+
+    /// The parts of the cell of which people have approved what it takes away; none is all of it.
+    pub(super) fn parts_approved(&self) -> Vec<Option<LimitScope>> {
+        if self.approvals.is_empty() {
+            return Vec::new();
+        }
+        let parts = self.holds.iter().filter_map(|reason| match reason {
+            HoldReason::TooManyStops { part, .. } => Some(part.clone()),
+            _ => None,
+        });
+        parts.collect()
     }
 
     /// The people whose approval counts at `now`, each once. Once a hook has failed, what was said before it does not count.

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::ids::JobId;
+use muster_schemas::plan::LimitScope;
 use muster_schemas::spec::{Limits, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,14 +35,37 @@ struct Step {
     first: Timestamp,
     last: Timestamp,
     /// So many tasks it had before, at most.
-    size: u32,
+    most: u32,
+    /// So many it was left with, at least.
+    least: u32,
+    /// So many tasks of a batch were given up. They do not come back by a larger size: that begins others.
+    given_up: u32,
+}
+
+/// What was taken of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenAway {
+    /// The most tasks that it had.
+    pub most: u32,
+    /// The fewest that it was left with.
+    pub least: u32,
+    /// Tasks of a batch that were given up.
+    pub given_up: u32,
 }
 
 impl Reduced {
-    /// The most tasks that it had after `begin`.
-    fn most_since(&self, begin: Timestamp) -> u32 {
+    fn since(&self, begin: Timestamp) -> Option<TakenAway> {
         let within = self.steps.iter().filter(|step| step.last > begin);
-        within.map(|step| step.size).max().unwrap_or(0)
+        let taken = within.map(|step| TakenAway {
+            most: step.most,
+            least: step.least,
+            given_up: step.given_up,
+        });
+        taken.reduce(|sum, step| TakenAway {
+            most: sum.most.max(step.most),
+            least: sum.least.min(step.least),
+            given_up: sum.given_up.saturating_add(step.given_up),
+        })
     }
 }
 
@@ -50,16 +74,21 @@ impl Reductions {
         self.by_job.is_empty()
     }
 
-    /// The jobs that were made smaller after `begin`, each with the most tasks that it had since.
-    pub fn since(&self, begin: Timestamp) -> impl Iterator<Item = (&JobId, &Reduced, u32)> {
-        self.by_job
-            .iter()
-            .map(move |(job, reduced)| (job, reduced, reduced.most_since(begin)))
-            .filter(|(_, _, most)| *most > 0)
+    /// The jobs that were made smaller after `begin`, each with what was taken of it.
+    pub fn since(&self, begin: Timestamp) -> impl Iterator<Item = (&JobId, &Reduced, TakenAway)> {
+        let jobs = self.by_job.iter();
+        jobs.filter_map(move |(job, reduced)| Some((job, reduced, reduced.since(begin)?)))
     }
 
-    /// A job with so many tasks was made smaller.
-    pub(super) fn note(&mut self, at: Timestamp, job: &JobId, app: &str, tier: Tier, size: u32) {
+    /// Something was taken of a job.
+    pub(super) fn note(
+        &mut self,
+        at: Timestamp,
+        job: &JobId,
+        app: &str,
+        tier: Tier,
+        taken: TakenAway,
+    ) {
         let begin = at
             .checked_sub(Limits::LONGEST_PLAN_WINDOW.signed())
             .unwrap_or(Timestamp::MIN);
@@ -78,18 +107,29 @@ impl Reductions {
         match reduced.steps.back_mut() {
             Some(step) if at.duration_since(step.first) < together => {
                 step.last = at;
-                step.size = size.max(step.size);
+                step.most = taken.most.max(step.most);
+                step.least = taken.least.min(step.least);
+                step.given_up = step.given_up.saturating_add(taken.given_up);
             }
             _ => reduced.steps.push_back(Step {
                 first: at,
                 last: at,
-                size,
+                most: taken.most,
+                least: taken.least,
+                given_up: taken.given_up,
             }),
         }
     }
 
-    /// People have seen all of it and said yes: from here on it is counted anew.
-    pub(super) fn clear(&mut self) {
-        self.by_job.clear();
+    /// People have seen what was taken in these parts of the cell, of all of it where it says none, and said yes: from here on it
+    /// is counted anew.
+    pub(super) fn clear(&mut self, parts: &[Option<LimitScope>]) {
+        self.by_job.retain(|_, reduced| {
+            !parts.iter().any(|part| match part {
+                None => true,
+                Some(LimitScope::App { app }) => reduced.app == *app,
+                Some(LimitScope::Tier { tier }) => reduced.tier == *tier,
+            })
+        });
     }
 }

@@ -3,7 +3,7 @@
 use super::{policy, target_spec};
 use crate::drift;
 use crate::fleet::{Fleet, Job};
-use crate::plan::{serving_tasks, takes_away_now};
+use crate::plan::{serving_tasks, surplus_tasks, takes_away_now};
 use jiff::Timestamp;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{HoldReason, JobAction, JobChange, LimitScope, Plan};
@@ -98,12 +98,16 @@ fn add_before<'a>(
     let begin = now
         .checked_sub(policy.limits.plan_window.signed())
         .unwrap_or(Timestamp::MIN);
-    for (id, reduced, most) in fleet.reductions.since(begin) {
+    for (id, reduced, taken) in fleet.reductions.since(begin) {
         let job = fleet.jobs.get(id);
         let asked_for = job.map_or(0, Job::size_asked_for);
-        let before = most.saturating_sub(asked_for.max(job.map_or(0, &size_after)));
+        // What is asked for again is given back once it runs.
+        let runs = job.map_or(0, |job| running_tasks(fleet, job));
+        let back = runs.min(asked_for.max(job.map_or(0, &size_after)));
+        let before = taken.most.saturating_sub(taken.least.max(back));
+        let before = before.saturating_add(taken.given_up);
         // Not all of it need have stopped yet. What runs on is in what runs, and in what is taken of the job now.
-        let runs_on = job.map_or(0, serving_tasks).saturating_sub(asked_for);
+        let runs_on = job.map_or(0, |job| surplus_tasks(job, asked_for));
         let entry = takes.entry(id).or_insert(Takes {
             app: &reduced.app,
             tier: reduced.tier,
@@ -114,6 +118,14 @@ fn add_before<'a>(
         entry.before = before.saturating_sub(runs_on.min(entry.now));
         entry.gone = before.saturating_sub(runs_on);
     }
+}
+
+/// Tasks of a job whose containers run and are not being stopped.
+fn running_tasks(fleet: &Fleet, job: &Job) -> u32 {
+    let attempts = job.tasks.values();
+    let attempts = attempts.filter_map(|task| fleet.current_attempt(task));
+    let running = attempts.filter(|attempt| attempt.is_running() && attempt.stop.is_none());
+    u32::try_from(running.count()).unwrap_or(u32::MAX)
 }
 
 fn judge(
@@ -158,8 +170,9 @@ fn size_after(job: &Job, change: &JobChange, plan: &Plan) -> u32 {
             .resize_under(&target.spec, plan.policy.as_ref())
             .map_or_else(|| target.spec.size(), |resize| resize.desired),
         JobAction::Prune { .. } => 0,
-        JobAction::Redeclare { .. } => job.desired(),
-        JobAction::Move { .. } | JobAction::Undeclare { .. } => job.size_asked_for(),
+        // Also what has a grace runs on once nothing is pruned any more.
+        JobAction::Redeclare { .. } | JobAction::Undeclare { .. } => job.desired(),
+        JobAction::Move { .. } => job.size_asked_for(),
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct OnBoard {
     pub(super) name: JobId,
     /// Tasks by the position of their host.
     pub(super) hosts: BTreeMap<usize, u32>,
+    /// All of them.
+    pub(super) total: u32,
 }
 
 /// A job's tasks on one host.
@@ -262,6 +264,7 @@ impl<'a> Board<'a> {
         self.jobs.push(OnBoard {
             name: job.clone(),
             hosts: BTreeMap::new(),
+            total: 0,
         });
         number
     }
@@ -314,7 +317,9 @@ impl<'a> Board<'a> {
         if exclusive {
             self.exclusive.set(at);
         }
-        *self.jobs[job].hosts.entry(at).or_insert(0) += 1;
+        let of_job = &mut self.jobs[job];
+        *of_job.hosts.entry(at).or_insert(0) += 1;
+        of_job.total += 1;
         for (kind, before) in before.into_iter().enumerate() {
             let after = self.rows[at].left(kind);
             if before != after {

@@ -82,6 +82,8 @@ pub struct Class<'a> {
     groups: BTreeMap<(u32, u32), Group>,
     /// So much of what has moved on the board is known.
     seen: usize,
+    /// So many tasks of the job are known.
+    known: u32,
 }
 
 /// Hosts that are equally good but for how full they are.
@@ -149,6 +151,7 @@ impl<'a> Class<'a> {
             zones,
             groups: BTreeMap::new(),
             seen: board.moved.len(),
+            known: board.jobs[job].total,
         };
         for (unmet, mut hosts) in by_unmet(board, spec, hosts, &taken_by_others) {
             let mut with_own = Vec::new();
@@ -231,6 +234,10 @@ impl<'a> Class<'a> {
 
     /// Puts the next of the tasks on the host that is best for it, and gives its position; none if no host can take it.
     pub fn place(&mut self, board: &mut Board<'_>) -> Option<usize> {
+        // Tasks of another version of the job were placed meanwhile: how it is spread has to be looked at anew.
+        if board.jobs[self.job].total != self.known {
+            *self = Self::new(board, self.spec);
+        }
         self.see_moves(board);
         loop {
             let best = self.ranked(board).min()?;
@@ -240,6 +247,7 @@ impl<'a> Class<'a> {
                 let (zone, count) = (row.zone, row.count(self.job));
                 self.drop_from(of, zone, at);
                 board.put_one_of(at, self.job, self.spec, &self.needs, true);
+                self.known += 1;
                 board.zones[zone].turn = at + 1;
                 self.zones.add(zone);
                 self.consider(board, at, of.0, count + 1);

@@ -28,7 +28,7 @@ mod words;
 
 pub use reader::Reader;
 pub use render::{Look, render};
-pub use report::Code;
+pub use report::{Code, EMPTY_FILE};
 
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{Diagnostic, DocumentRef};

@@ -46,6 +46,9 @@ pub enum Code {
     DependencyCycle,
 }
 
+/// The word of [`Code::EmptyFile`], which says less than others: that there is nothing to read.
+pub const EMPTY_FILE: &str = "empty-file";
+
 impl Code {
     /// The word.
     pub fn as_str(self) -> &'static str {
@@ -54,7 +57,7 @@ impl Code {
             Code::TooLarge => "too-large",
             Code::Binary => "binary",
             Code::NotUtf8 => "not-utf8",
-            Code::EmptyFile => "empty-file",
+            Code::EmptyFile => EMPTY_FILE,
             Code::TooManyProblems => "too-many-problems",
             Code::Syntax => "syntax",
             Code::Tab => "tab",
