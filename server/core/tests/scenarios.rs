@@ -611,7 +611,13 @@ fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() 
     // Its agent dials again and again.
     let highest = Fence { epoch: 9, seq: 500 };
     for _ in 0..3 {
-        world.give(Input::Ahead { host, highest }).unwrap();
+        world
+            .give(Input::Ahead {
+                host,
+                highest,
+                refused: false,
+            })
+            .unwrap();
     }
     let told = world.events(|event| match event {
         Event::HostAhead { host, highest } => Some((*host, *highest)),
@@ -646,8 +652,25 @@ fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() 
         "what it says is of another history"
     );
 
+    let remove = Command::RemoveHost {
+        host,
+        reason: "it is gone".to_owned(),
+    };
+    assert_eq!(
+        world.command(remove),
+        Err(Refusal::HostIsAhead("host-0".to_owned())),
+        "its containers may well run"
+    );
+
     // The word holds for the fence that it was given for.
     world.command(take("the newest copy is lost")).unwrap();
+    assert_eq!(pages(&world), [""; 0]);
+    let crossing = Input::Ahead {
+        host,
+        highest,
+        refused: false,
+    };
+    world.give(crossing).unwrap();
     assert_eq!(assignments(&world.fleet, host).supersedes, Some(highest));
     world.command(take("the newest copy is lost")).unwrap();
     let newer = Fence { epoch: 9, seq: 501 };
@@ -655,6 +678,7 @@ fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() 
         .give(Input::Ahead {
             host,
             highest: newer,
+            refused: false,
         })
         .unwrap();
     assert_eq!(assignments(&world.fleet, host).supersedes, None);
@@ -669,10 +693,26 @@ fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() 
 
     // It is used up once the host follows.
     let facts = Box::new(facts);
-    world.give(Input::Connected { host, facts }).unwrap();
-    assert_eq!(pages(&world), [""; 0]);
+    world.give(Input::Facts { host, facts }).unwrap();
+    let report = |fence| Input::Report {
+        host,
+        report: Box::new(muster_schemas::wire::Report {
+            complete: true,
+            fence,
+            attempts: Vec::new(),
+            orphans: Vec::new(),
+        }),
+    };
+    world.give(report(newer)).unwrap();
     assert_eq!(assignments(&world.fleet, host).supersedes, Some(newer));
-    world.give(Input::Follows { host }).unwrap();
+    assert!(!world.fleet.hosts[&host].connected);
+    let own = Fence {
+        epoch: world.fleet.epoch,
+        seq: world.fleet.seq,
+    };
+    world.give(report(own)).unwrap();
+    assert!(world.fleet.hosts[&host].connected);
+    assert_eq!(pages(&world), [""; 0]);
     assert_eq!(assignments(&world.fleet, host).supersedes, None);
     assert!(world.command(take("again")).is_err());
     world.pass(5);
@@ -687,7 +727,13 @@ fn more_hosts_ahead_than_a_few_are_one_alert() {
     let highest = Fence { epoch: 9, seq: 500 };
     for (count, told) in [(1, 1), (2, 2), (3, 3), (4, 1)] {
         let host = hosts[count - 1];
-        world.give(Input::Ahead { host, highest }).unwrap();
+        world
+            .give(Input::Ahead {
+                host,
+                highest,
+                refused: false,
+            })
+            .unwrap();
         let alerts = muster_core::view::alerts(&world.fleet, None, world.now);
         assert!(
             alerts.iter().all(|alert| alert.code == "host-ahead"),

@@ -45,9 +45,14 @@ impl Control for ControlHandle {
             match self.standing(host, fence).await? {
                 // Before its orders are read: they supersede nothing any more.
                 Standing::Ours => self.use_up(host).await?,
-                Standing::Taken => {}
+                // It gets its orders, and is one of ours once it reports that it follows them: nothing is placed on it before.
+                Standing::Taken => {
+                    self.note_heard(host);
+                    self.facts(host, facts).await;
+                    return Ok(self.assignments_of(host));
+                }
                 Standing::Ahead => {
-                    self.note_ahead(host, fence).await;
+                    self.note_ahead(host, fence, false).await;
                     return Err(format!(
                         "the host's orders rest on {}, which this control plane's journal does not have: it is an old \
                          copy, or another control plane leads; restore the newest journal",
@@ -106,7 +111,7 @@ impl Control for ControlHandle {
 
     fn fenced(&self, host: HostId, got: Fence, highest: Fence) -> BoxFuture<'_, ()> {
         tracing::error!(%host, ?got, "a host refuses orders with this fence");
-        Box::pin(self.note_ahead(host, highest))
+        Box::pin(self.note_ahead(host, highest, true))
     }
 }
 
@@ -165,14 +170,21 @@ impl ControlHandle {
     }
 
     /// Says that a host follows another history, in the log each time and in the journal once.
-    async fn note_ahead(&self, host: HostId, highest: Fence) {
+    async fn note_ahead(&self, host: HostId, highest: Fence, refused: bool) {
         tracing::error!(
             %host, ?highest,
             "a host has heard of a later state than this control plane knows: another one leads, or this journal is an old \
              copy; the host follows no order of ours, and its containers run on"
         );
         metrics::counter!("muster_fenced_total").increment(1);
-        if let Err(error) = self.take(Input::Ahead { host, highest }).await {
+        if let Err(error) = self
+            .take(Input::Ahead {
+                host,
+                highest,
+                refused,
+            })
+            .await
+        {
             tracing::warn!(%host, %error, "that a host is ahead of this control plane was not taken");
         }
     }

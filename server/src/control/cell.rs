@@ -165,6 +165,7 @@ impl Cell for RunningCell {
                         | Refusal::FreezeIsOver(_)
                         | Refusal::HostIsConnected(_)
                         | Refusal::HostIsNotAhead(_)
+                        | Refusal::HostIsAhead(_)
                         | Refusal::BadHostName(_)),
                     ) => CommandFault::Conflict(refusal.to_string()),
                     CommandError::Refused(refusal @ Refusal::TooManyDeploys) => {

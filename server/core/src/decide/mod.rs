@@ -201,6 +201,8 @@ pub enum Input {
         host: HostId,
         /// The highest fence that it has heard.
         highest: Fence,
+        /// Whether it refused orders of ours, and not merely greeted.
+        refused: bool,
     },
     /// The orders of a host rest on this journal.
     Follows {
@@ -369,6 +371,12 @@ pub enum Refusal {
         "host `{0}` is not ahead of this control plane: it has not said that it follows orders which the journal does not have, so there is nothing to take"
     )]
     HostIsNotAhead(String),
+    /// The host's agent lives and follows another history.
+    #[error(
+        "host `{0}` follows a later history than this one, and its containers may well run: its agent greets again and again. `muster take-host` \
+         it first; if the machine is gone, remove it after that"
+    )]
+    HostIsAhead(String),
     /// No such plan is in memory.
     #[error("there is no plan `{0}` among the latest")]
     UnknownPlan(PlanId),
@@ -564,7 +572,11 @@ pub fn take(draft: &mut Draft<'_>, input: Input) -> Result<Answer, Refusal> {
         Input::Enrol { name } => return observe::enrol(draft, name),
         Input::Connected { host, facts } => observe::connected(draft, host, *facts)?,
         Input::Silent { host } => observe::silent(draft, host)?,
-        Input::Ahead { host, highest } => observe::ahead(draft, host, highest)?,
+        Input::Ahead {
+            host,
+            highest,
+            refused,
+        } => observe::ahead(draft, host, highest, refused)?,
         Input::Follows { host } => observe::follows(draft, host)?,
         Input::Facts { host, facts } => observe::facts(draft, host, *facts)?,
         Input::Report { host, report } => observe::report(draft, host, *report)?,
@@ -670,6 +682,9 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
                 .ok_or(Refusal::UnknownHost(host))?;
             if known.connected {
                 return Err(Refusal::HostIsConnected(known.name.clone()));
+            }
+            if known.ahead.is_some() {
+                return Err(Refusal::HostIsAhead(known.name.clone()));
             }
             draft.say(actor, Event::HostRemoved { host, reason });
             Ok(())

@@ -69,9 +69,16 @@ pub(super) fn silent(draft: &mut Draft<'_>, host: HostId) -> Result<(), Refusal>
 }
 
 /// A host that follows another history: said once for each fence that it names, however often it dials.
-pub(super) fn ahead(draft: &mut Draft<'_>, host: HostId, highest: Fence) -> Result<(), Refusal> {
+pub(super) fn ahead(
+    draft: &mut Draft<'_>,
+    host: HostId,
+    highest: Fence,
+    refused: bool,
+) -> Result<(), Refusal> {
     known(draft.fleet, host)?;
-    let news = |host: &Host| host.ahead != Some(highest);
+    // A greeting that crossed a person's word is no news; that the agent does not follow in spite of it is.
+    let is_taken = |host: &Host| host.taken == Some(highest) && !refused;
+    let news = |host: &Host| host.ahead != Some(highest) && !is_taken(host);
     if draft.fleet.hosts.get(&host).is_some_and(news) {
         let actor = agent(draft.fleet, host);
         draft.say(actor, Event::HostAhead { host, highest });
@@ -112,6 +119,18 @@ pub(super) fn report(draft: &mut Draft<'_>, host: HostId, report: Report) -> Res
     let is_ahead = |host: &Host| host.ahead.is_some();
     if draft.fleet.hosts.get(&host).is_some_and(is_ahead) {
         return Ok(());
+    }
+    if draft
+        .fleet
+        .hosts
+        .get(&host)
+        .is_some_and(|host| host.taken.is_some())
+    {
+        // It has not followed yet.
+        if report.fence.epoch != draft.fleet.epoch || report.fence.seq > draft.fleet.seq {
+            return Ok(());
+        }
+        follows(draft, host)?;
     }
     let actor = agent(draft.fleet, host);
     // A host that was taken for unreachable because this process itself stood still is heard again on the same connection.

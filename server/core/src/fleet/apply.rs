@@ -93,6 +93,7 @@ impl Fleet {
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.ahead = None;
                     host.taken = Some(*highest);
+                    host.since = at;
                 }
             }
             Event::HostFollows { host } => {

@@ -230,8 +230,11 @@ fn host_alerts(fleet: &Fleet, host: &Host, now: Timestamp, alerts: &mut Vec<Aler
     if !host.connected {
         let reconnects = host.since <= fleet.led_since
             && now.duration_since(fleet.led_since).as_secs() < RECONNECT_GRACE_SECS;
+        // One that was just taken follows once its agent greets again.
+        let is_taken =
+            host.taken.is_some() && now.duration_since(host.since).as_secs() < RECONNECT_GRACE_SECS;
         // A host that has never connected is still being set up.
-        if !reconnects && host.facts.is_some() {
+        if !reconnects && !is_taken && host.facts.is_some() {
             alert(
                 Severity::Page,
                 "host-unreachable",

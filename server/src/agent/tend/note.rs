@@ -1,4 +1,4 @@
-//! Taking note of what happened. Nothing here waits, except for new assignments to be on the disk.
+//! Taking note of what happened. Nothing here waits, except for new assignments, and what has to stand before them, to be on the disk.
 
 use super::act::Kind;
 use super::{Agent, Done, FIRST_WORDS_WAIT, Hint, KEEP_AGAIN_AFTER, Unkept, put_back_of};
@@ -8,7 +8,8 @@ use crate::agent::execute::{self, Outcome};
 use crate::agent::launch::attempt_of;
 use crate::agent::logs::Wanted;
 use crate::agent::look::Seen;
-use crate::agent::orders::Verdict;
+use crate::agent::markers::{Marker, Stage};
+use crate::agent::orders::{OrdersError, Verdict};
 use crate::agent::usage;
 use crate::runtime::{Runtime, RuntimeError};
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +47,40 @@ impl<R: Runtime> Agent<R> {
         }
     }
 
+    /// Before orders are followed that go back in history, as a person allowed: what they want to run may have run long ago, ended, and
+    /// been removed with all that told of it. So each attempt of theirs counts as begun; one that has no container is lost.
+    async fn begin_nothing_again(&self, assignments: &Assignments) -> Result<(), OrdersError> {
+        if assignments.fence.may_follow(self.orders.fence()) {
+            return Ok(());
+        }
+        for item in &assignments.items {
+            let attempt = item.attempt();
+            let (Assignment::Run(_) | Assignment::Stop { .. }) = item else {
+                continue;
+            };
+            if self.markers.get(attempt).is_some() {
+                continue;
+            }
+            let marker = Marker {
+                attempt,
+                launch: None,
+                made_at: Timestamp::now(),
+                stage: Stage::Starting {
+                    since: Timestamp::UNIX_EPOCH,
+                },
+                stop_begun: None,
+                container: None,
+                settings: None,
+            };
+            let kept = self.markers.put(marker).await;
+            kept.map_err(|source| OrdersError::Io {
+                path: self.config.home.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn on_assignments(&mut self, assignments: Assignments) {
         match self.orders.judge(&assignments) {
             Verdict::Follow => {}
@@ -70,7 +105,11 @@ impl<R: Runtime> Agent<R> {
             .iter()
             .map(|item| (item.attempt(), std::mem::discriminant(item)))
             .collect();
-        if let Err(error) = self.orders.take(assignments.clone()).await {
+        let kept = match self.begin_nothing_again(&assignments).await {
+            Ok(()) => self.orders.take(assignments.clone()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             if self.unkept.is_none() {
                 tracing::error!(%error, cause, "new assignments cannot be kept, so they are not followed");

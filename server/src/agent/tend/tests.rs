@@ -112,13 +112,22 @@ impl Rig {
     }
 
     async fn assign_at(&mut self, fence: Fence, items: Vec<Assignment>) {
+        self.assign_instead_of(None, fence, items).await;
+    }
+
+    async fn assign_instead_of(
+        &mut self,
+        supersedes: Option<Fence>,
+        fence: Fence,
+        items: Vec<Assignment>,
+    ) {
         let assignments = Assignments {
             cell: config(&self.home).cell,
             host: config(&self.home).host,
             fence,
             items,
             put_back: Vec::new(),
-            supersedes: None,
+            supersedes,
         };
         let agent = self.agent.as_ref().unwrap();
         agent
@@ -333,6 +342,29 @@ async fn an_old_fence_changes_nothing() {
     rig.until("it refuses", |rig| !rig.fenced.is_empty()).await;
     rig.idle(Duration::from_millis(300)).await;
     assert!(rig.engine.inside().stopped.is_empty());
+}
+
+/// An old copy of the journal wants to run what has ended since, and whose container and marker are long gone.
+#[tokio::test]
+async fn older_orders_that_a_person_allowed_begin_nothing_again() {
+    let mut rig = Rig::new(1);
+    rig.start().await;
+    let heard = Fence { epoch: 5, seq: 50 };
+    rig.assign_at(heard, runs(0..1)).await;
+    rig.until("it runs", |rig| rig.runs(0)).await;
+    rig.assign_instead_of(Some(heard), Fence { epoch: 6, seq: 20 }, runs(0..2))
+        .await;
+    let ended = |rig: &Rig| {
+        let status = rig.attempts.get(&attempt(1));
+        matches!(status.map(|status| &status.phase), Some(Phase::Ended(_)))
+    };
+    rig.until("the other one is told as lost", ended).await;
+    assert!(rig.runs(0), "what runs is taken up");
+    assert_eq!(rig.engine.inside().started.len(), 1);
+    // What is placed from there on is new.
+    rig.assign_at(Fence { epoch: 6, seq: 21 }, runs(0..3)).await;
+    rig.until("a new one runs", |rig| rig.runs(2)).await;
+    assert_eq!(rig.engine.inside().started.len(), 2);
 }
 
 #[tokio::test]
