@@ -1,6 +1,7 @@
 //! Log streams that the control plane opens: bounded in number, in lines under way and in time that a slow reader is waited for.
 
 use super::launch::container_name;
+use crate::agent::converge::refused_to_start;
 use crate::runtime::{ContainerState, LogChunk, LogsFrom, Runtime};
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -205,6 +206,14 @@ async fn read<R: Runtime>(runtime: &R, wanted: Wanted, sender: &mut Sender) -> O
             failed(
                 "the engine closed the log although the container runs; open it again".to_owned(),
             )
+        }
+        // Before it is started a container has no log to follow: who asks again later finds one.
+        Ok(Some(container))
+            if wanted.follow
+                && container.state == ContainerState::Created
+                && !refused_to_start(&container) =>
+        {
+            Some(LogEnd::NoContainer)
         }
         Ok(_) => Some(LogEnd::Complete),
         Err(error) => failed(error.to_string()),

@@ -85,6 +85,32 @@ async fn since_is_strict() {
     assert_eq!(collect(&mut out).await.0, ["3", "4"]);
 }
 
+/// Who looks at a task while it starts sees its log once it runs.
+#[tokio::test]
+async fn the_log_of_a_container_that_has_not_been_started_is_not_at_its_end() {
+    let engine = FakeEngine::new(1);
+    let mut container = container(&launch(7), ContainerState::Created);
+    let id = container.id.clone();
+    let put = |container: &crate::runtime::Container| {
+        let mut inside = engine.inside();
+        inside.containers.insert(id.clone(), container.clone());
+    };
+    put(&container);
+    let (out_in, mut out) = mpsc::channel(8);
+    let mut streams = LogStreams::default();
+    let follow = || Wanted {
+        follow: true,
+        ..wanted(1)
+    };
+    streams.open(follow(), &Arc::new(engine.clone()), &out_in);
+    assert_eq!(collect(&mut out).await.1, LogEnd::NoContainer);
+    // One that never will be has all of its log.
+    container.error = "no such file".to_owned();
+    put(&container);
+    streams.open(follow(), &Arc::new(engine.clone()), &out_in);
+    assert_eq!(collect(&mut out).await.1, LogEnd::Complete);
+}
+
 #[tokio::test]
 async fn an_attempt_without_a_container_is_told() {
     let (out_in, mut out) = mpsc::channel(8);

@@ -393,7 +393,12 @@ impl Runtime for FakeEngine {
             .tail
             .map_or(0, |tail| chunks.len().saturating_sub(tail as usize));
         let ready = futures::stream::iter(chunks.into_iter().skip(skipped).map(Ok));
-        if from.follow {
+        // As an engine does it: a container that was never started has nothing to follow.
+        let never_ran = self
+            .inside()
+            .find(container)
+            .is_some_and(|container| container.state == ContainerState::Created);
+        if from.follow && !never_ran {
             ready.chain(futures::stream::pending()).boxed()
         } else {
             ready.boxed()
