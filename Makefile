@@ -34,7 +34,7 @@ fmt: ## Format the code
 test: ## Everything: lint, Rust tests with real git and Docker, browser tests
 	@exec scripts/test.sh
 
-test-core: ## The tests of the pure core alone, with few random inputs: seconds
+test-core: ## The tests of the pure core alone, with few random inputs
 	@PROPTEST_CASES=$${PROPTEST_CASES:-6} cargo test -q -p muster-core
 
 test-browser: ## The browser tests alone, against the release build
