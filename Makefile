@@ -35,7 +35,7 @@ test: ## Everything: lint, Rust tests with real git and Docker, browser tests
 	@exec scripts/test.sh
 
 test-core: ## The tests of the pure core alone, with few random inputs
-	@PROPTEST_CASES=$${PROPTEST_CASES:-6} cargo test -q -p muster-core
+	@PROPTEST_CASES=$${PROPTEST_CASES:-4} cargo test -q -p muster-core --tests
 
 test-browser: ## The browser tests alone, against the release build
 	@exec scripts/test-browser.sh

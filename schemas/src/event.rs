@@ -1,7 +1,7 @@
 //! What happened. The journal is a list of these, and the fleet is a fold over it.
 //!
 //! Events are kept for ever: a variant or field that has been released is never renamed or removed, and what is added
-//! later has a default. `server/core/tests/journals/` holds journals of released versions that must replay.
+//! later has a default. `server/core/tests/all/journals/` holds journals of released versions that must replay.
 
 use crate::deploy::{DeploySpec, DeployStatus, TakeBackTrouble};
 use crate::drift::{DriftField, ResizeEnd};
