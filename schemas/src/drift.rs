@@ -2,6 +2,7 @@
 
 use crate::ids::{CommitId, JobId, PlanId, TaskId};
 use crate::plan::WithholdReason;
+use crate::rollout::AbortReason;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,13 @@ pub enum DriftCause {
         /// Why.
         reason: WithholdReason,
     },
+    /// Its rollout was ended, so that the version before serves on.
+    RolloutAborted {
+        /// Who ended it.
+        by: String,
+        /// Why.
+        reason: AbortReason,
+    },
     /// Its document does not hold.
     DocumentRefused {
         /// Where it stands, as `path:line`.
@@ -155,12 +163,13 @@ pub enum DriftCause {
 
 impl DriftCause {
     /// The words of all causes.
-    pub const WORDS: [&'static str; 7] = [
+    pub const WORDS: [&'static str; 8] = [
         "on_host",
         "scaled",
         "held",
         "plan_refused",
         "withheld",
+        "rollout_aborted",
         "document_refused",
         "undeclared",
     ];
@@ -173,6 +182,7 @@ impl DriftCause {
             DriftCause::Held { .. } => "held",
             DriftCause::PlanRefused { .. } => "plan_refused",
             DriftCause::Withheld { .. } => "withheld",
+            DriftCause::RolloutAborted { .. } => "rollout_aborted",
             DriftCause::DocumentRefused { .. } => "document_refused",
             DriftCause::Undeclared { .. } => "undeclared",
         }
@@ -213,6 +223,8 @@ pub enum Healing {
     AfterHold,
     /// The next commit has to ask for something else.
     NextCommit,
+    /// A person has to have it tried again, or the next commit has to ask for something else.
+    Retry,
     /// It is done once the freeze has ended.
     AfterFreeze,
     /// Its tasks are stopped then, unless its document is back.

@@ -4,8 +4,9 @@
 //! what is replaced, and which sizes end.
 
 use crate::describe::short;
-use crate::fleet::{Attempt, Fleet, Job, PlanEntry, Resize};
+use crate::fleet::{Attempt, Fleet, Job, Movement, PlanEntry, Resize};
 use crate::guard;
+use crate::plan::changed_parts;
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::drift::{DriftCause, DriftEntry, DriftField, FieldDrift, Healing};
 use muster_schemas::plan::{FieldChange, JobAction, JobChange, Revision};
@@ -153,6 +154,7 @@ pub fn of_job(fleet: &Fleet, job: &Job, now: Timestamp) -> Vec<DriftEntry> {
     }
     entries.extend(kept_back(fleet, job));
     entries.extend(refused(fleet, job));
+    entries.extend(aborted(job));
     entries.extend(undeclared(fleet, job));
     entries
 }
@@ -384,6 +386,38 @@ fn kept_back(fleet: &Fleet, job: &Job) -> Vec<DriftEntry> {
                 &withheld.change,
                 (cause, entry.made_at, Healing::AfterFreeze),
             )
+        })
+        .collect()
+}
+
+/// What the containers of a job are made of whose rollout was ended: the version before serves on.
+fn aborted(job: &Job) -> Vec<DriftEntry> {
+    let abort = job
+        .rollout
+        .as_ref()
+        .and_then(|rollout| Some((rollout.aborted.as_ref()?, rollout.from)));
+    let Some((abort, from)) = abort.filter(|_| job.movement() == Movement::Back) else {
+        return Vec::new();
+    };
+    let Some(serves) = job.versions.get(&from) else {
+        return Vec::new();
+    };
+    let wanted = job.current();
+    let cause = DriftCause::RolloutAborted {
+        by: abort.by.clone(),
+        reason: abort.reason.clone(),
+    };
+    changed_parts(serves, wanted)
+        .into_iter()
+        .map(|FieldChange { path, from, to }| DriftEntry {
+            job: job.id.clone(),
+            task: None,
+            field: path,
+            wanted: value(to.as_ref()),
+            found: value(from.as_ref()),
+            cause: cause.clone(),
+            since: abort.at,
+            healing: Healing::Retry,
         })
         .collect()
 }

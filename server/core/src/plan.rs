@@ -4,7 +4,7 @@
 //! made again after it was applied is empty.
 
 use crate::describe::reasons::counted;
-use crate::fleet::{Fleet, Job, Movement, TaskPhase};
+use crate::fleet::{Fleet, Job, JobVersion, Movement, TaskPhase};
 use crate::guard;
 use crate::signatures::{self, Signed};
 use crate::specs::{Documents, EMPTY_FILE};
@@ -618,6 +618,15 @@ pub(crate) fn changed_fields(
         });
     }
     fields
+}
+
+/// What differs between two versions in what their containers are made of: the rest holds of running tasks as it is.
+pub(crate) fn changed_parts(from: &JobVersion, to: &JobVersion) -> Vec<FieldChange> {
+    let parts = |version: &JobVersion| JobSpec {
+        image: version.spec.image.clone(),
+        ..template(&version.spec)
+    };
+    changed_fields(&parts(from), &from.image, &parts(to), &to.image)
 }
 
 /// How a rollout that is no rolling update goes, for people.

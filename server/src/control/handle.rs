@@ -24,6 +24,10 @@ pub(super) const INPUTS: usize = 1024;
 /// repository in memory, and takes a processor for as long as it is worked out.
 const PREVIEWS: usize = 4;
 
+/// Heads of pull requests that are fetched at once. They take no place of a preview: a slow forge keeps nobody's `muster plan`
+/// waiting.
+const PULLS: usize = 2;
+
 /// So many records a watcher may lag behind before it has to read on from the journal.
 const WATCH_BUFFER: usize = 4096;
 
@@ -90,6 +94,8 @@ pub(super) struct Shared {
     pub(super) journal_trouble: Mutex<Option<String>>,
     /// The plans that are worked out at a time.
     pub(super) previews: Arc<Semaphore>,
+    /// Places for heads of pull requests that are being fetched.
+    pub(super) pulls: Arc<Semaphore>,
     /// Why nothing is decided: the journal is not as it was written. There is no loop then.
     pub(super) frozen: Option<String>,
 }
@@ -144,6 +150,7 @@ impl ControlHandle {
             beat: Mutex::new(Instant::now()),
             journal_trouble: Mutex::default(),
             previews: Arc::new(Semaphore::new(PREVIEWS)),
+            pulls: Arc::new(Semaphore::new(PULLS)),
             frozen,
         };
         (

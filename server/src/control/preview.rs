@@ -106,12 +106,18 @@ pub(super) async fn preview_reference(
     reference: String,
 ) -> Result<PlanPreview, PreviewFault> {
     // A forge is answered later anyway: it waits for as long as it takes.
+    let pull = Arc::clone(&control.shared.pulls).acquire_owned().await;
+    let (remote, followed) = (remote.clone(), control.read(followed));
+    // The place is given back by the thread, which goes on where whoever asked has gone.
+    let read = in_thread(move || {
+        let read = read_reference(&remote, &reference, &followed);
+        drop(pull);
+        read
+    });
+    let reading = read.await?.map_err(|trouble| unreadable(&trouble))?;
     let place = Arc::clone(&control.shared.previews).acquire_owned().await;
-    let (control, remote) = (control.clone(), remote.clone());
+    let control = control.clone();
     in_place(place, async move {
-        let followed = control.read(followed);
-        let read = in_thread(move || read_reference(&remote, &reference, &followed)).await?;
-        let reading = read.map_err(|trouble| unreadable(&trouble))?;
         plan_reading(&control, &reading, Lookups::All).await
     })
     .await

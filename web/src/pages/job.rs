@@ -290,7 +290,7 @@ fn facts(detail: &JobDetail) -> AnyView {
     let ends = match job.kind {
         JobKind::Service => view! {
             {text::fact("Healthy", jobs::progress(job))}
-            {text::fact("On this version", view! { <span class="number">{job.updated}" of "{job.desired}</span> }.into_any())}
+            {text::fact("Up to date", view! { <span class="number">{job.updated}" of "{job.desired}</span> }.into_any())}
         }
         .into_any(),
         JobKind::Batch => view! {

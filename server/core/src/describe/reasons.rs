@@ -1,6 +1,6 @@
 //! The typed reasons in words.
 
-use super::short;
+use super::{rollout, short};
 use jiff::Timestamp;
 use muster_schemas::deploy::TakeBackTrouble;
 use muster_schemas::drift::{DriftCause, FieldDrift, Healing};
@@ -183,6 +183,9 @@ pub fn drift_cause(cause: &DriftCause) -> String {
             format!("{by}, who refused plan {}: {reason}", short(plan.as_str()))
         }
         DriftCause::Withheld { plan: _, reason } => reason.to_string(),
+        DriftCause::RolloutAborted { by, reason } => {
+            format!("{by}, by aborting its rollout: {}", rollout::abort(reason))
+        }
         DriftCause::DocumentRefused { at, message, by } => {
             format!("{by}, whose document does not hold: {at}: {message}")
         }
@@ -216,6 +219,9 @@ pub fn healing(healing: &Healing, now: Timestamp) -> String {
             "it goes ahead once the plan is approved, or its time has come".to_owned()
         }
         Healing::NextCommit => "nothing by itself: the next commit can settle it".to_owned(),
+        Healing::Retry => {
+            "nothing by itself: `muster rollout retry` tries it again, and the next commit begins another".to_owned()
+        }
         Healing::AfterFreeze => "it is made good once the freeze has ended".to_owned(),
         Healing::Pruned { at } => format!(
             "its tasks are stopped at {}, unless its document is back",

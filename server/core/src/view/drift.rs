@@ -69,6 +69,7 @@ pub fn drift_view(entry: &DriftEntry, now: Timestamp) -> DriftView {
             | DriftCause::Withheld { plan, .. } => Some(plan.to_string()),
             DriftCause::OnHost { .. }
             | DriftCause::Scaled { .. }
+            | DriftCause::RolloutAborted { .. }
             | DriftCause::DocumentRefused { .. }
             | DriftCause::Undeclared { .. } => None,
         },

@@ -6,11 +6,12 @@ use muster_core::assign::assignments;
 use muster_core::decide::{Command, Refusal};
 use muster_core::drift::drift;
 use muster_core::plan::plan;
-use muster_core::view::{DriftFilter, Page, drifts};
+use muster_core::view::{DriftFilter, Page, drift_view, drifts};
 use muster_schemas::drift::{DriftCause, DriftField, FieldDrift, Healing, ResizeEnd};
 use muster_schemas::event::Event;
 use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::{Diagnostic, FreezeScope};
+use muster_schemas::rollout::RolloutWord;
 use muster_schemas::spec::{CpuMillis, Headroom, IgnoredFields, JobSpec, PolicySpec, RedBlack};
 use muster_schemas::state::{Actor, AttemptStatus, StopOrder, StopReason};
 use muster_schemas::wire::{Assignments, PutBack};
@@ -615,6 +616,58 @@ fn what_git_asks_for_in_vain_is_drift_with_its_cause() {
     assert_eq!(causes(&world), one("web", "document", "document_refused"));
     world.commit(vec![service("web", 8)], None);
     assert_eq!(causes(&world), one("api", "document", "undeclared"));
+}
+
+/// Of an aborted rollout git says one thing and another serves: in what containers are made of, since the rest holds already.
+#[test]
+fn an_aborted_rollout_is_drift_until_it_is_tried_again() {
+    let mut world = World::new(2);
+    let of = |image: &str, owner: &str| {
+        let mut spec = with_image(service("web", 2), image);
+        spec.owner = owner.to_owned();
+        spec
+    };
+    world.commit(
+        vec![of("registry.example.com/app:1", "shop@example.com")],
+        None,
+    );
+    world.pass(20);
+    world.commit(
+        vec![of("registry.example.com/app:2", "web@example.com")],
+        None,
+    );
+    world.pass(2);
+    let tell = |world: &mut World, word| {
+        let command = Command::Rollout {
+            job: JobId::from("web"),
+            word,
+            reason: "it is slow".to_owned(),
+        };
+        world.command(command).expect("there is a rollout");
+    };
+    assert_eq!(drift(&world.fleet, world.now), []);
+    tell(&mut world, RolloutWord::Abort);
+    world.pass(30);
+    let entries = drift(&world.fleet, world.now);
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let view = drift_view(entry, world.now);
+            (view.field, view.wanted, view.found, view.cause, view.who)
+        })
+        .collect();
+    let first = [
+        "image",
+        "registry.example.com/app:2",
+        "registry.example.com/app:1",
+        "rollout_aborted",
+        "ann, by aborting its rollout: it is slow",
+    ];
+    let (field, wanted, found, cause, who) = &told[0];
+    assert_eq!([field, wanted, found, cause, who], first);
+    assert_eq!((told[1].0.as_str(), told.len()), ("image (digest)", 2));
+    tell(&mut world, RolloutWord::Retry);
+    assert_eq!(drift(&world.fleet, world.now), []);
 }
 
 /// Red/black sets no `maxSurge`: another task stands in all the same for the one that cannot be put back.

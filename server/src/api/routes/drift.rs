@@ -18,7 +18,7 @@ use muster_schemas::drift::{DriftCause, DriftView};
         ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<u32>, Query, description = "So many at most, from 1 to 1000; default 100"),
         ("job" = Option<Vec<String>>, Query, description = "Jobs"),
-        ("cause" = Option<Vec<String>>, Query, description = "Causes: `on_host`, `scaled`, `held`, `plan_refused`, `withheld`, `document_refused`, `undeclared`"),
+        ("cause" = Option<Vec<String>>, Query, description = "Causes: `on_host`, `scaled`, `held`, `plan_refused`, `withheld`, `rollout_aborted`, `document_refused`, `undeclared`"),
     ),
     responses((status = 200, description = "A page of drift, by job, task and field", body = List<DriftView>), Refused),
 )]

@@ -200,7 +200,7 @@ struct DriftFilter {
     /// Only of this job; may be repeated, as all filters: any of them
     #[arg(long)]
     job: Vec<String>,
-    /// Only of this cause: on_host, scaled, held, plan_refused, withheld, document_refused, undeclared
+    /// Only of this cause: on_host, scaled, held, plan_refused, withheld, rollout_aborted, document_refused, undeclared
     #[arg(long)]
     cause: Vec<String>,
     /// At most so many
