@@ -243,7 +243,70 @@ fn work_out(fleet: &Fleet, input: &PlanInput) -> PlanPreview {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{ServeInfo, run, start};
     use super::*;
+    use crate::journal::Journal;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    /// A forge that answers nothing keeps its own pull requests waiting, and nobody's `muster plan`.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn slow_pull_requests_take_no_place_of_a_preview() {
+        let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/specs.git", slow.local_addr().unwrap());
+        let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+        let slow = tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((connection, _)) = slow.accept().await {
+                held.push(connection);
+                let _ = asked.send(());
+            }
+        });
+        let home = tempfile::tempdir().unwrap();
+        let journal = home.path().join("journal.db");
+        let opened = Journal::open(&journal).await.unwrap();
+        let info = ServeInfo {
+            cell: "test".to_owned(),
+            version: "0".to_owned(),
+            started_at: Timestamp::now(),
+            repository: url.clone(),
+            branch: "main".to_owned(),
+        };
+        let started = start(opened, info).await.unwrap();
+        let control = started.handle();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(run(started, shutdown.clone()));
+        let remote = Remote {
+            url,
+            branch: "main".to_owned(),
+            ssh_key: None,
+            mirror: home.path().join("mirror.git"),
+        };
+        let pulls: Vec<_> = (0..10)
+            .map(|number| {
+                let (control, remote) = (control.clone(), remote.clone());
+                tokio::spawn(async move {
+                    let reference = format!("refs/pull/{number}/head");
+                    preview_reference(&control, &remote, reference).await
+                })
+            })
+            .collect();
+        is_asked.recv().await.expect("it is asked for");
+        let request = PlanRequest {
+            revision: None,
+            files: Some(vec![PlanFile {
+                path: "web.yaml".to_owned(),
+                content: "apiVersion: muster/v1\nkind: Job\n".to_owned(),
+            }]),
+        };
+        let previewed = preview(&control, &remote, request, "ann".to_owned()).await;
+        assert!(previewed.is_ok(), "{previewed:?}");
+        assert!(pulls.iter().all(|pull| !pull.is_finished()));
+        pulls.iter().for_each(|pull| pull.abort());
+        shutdown.cancel();
+        // What is being fetched ends with its connection.
+        slow.abort();
+    }
 
     #[test]
     fn who_may_only_read_has_a_few_images_of_unused_registries_looked_up() {

@@ -180,17 +180,18 @@ pub(super) fn report(draft: &mut Draft<'_>, host: HostId, report: Report) -> Res
     for attempt in gone {
         draft.say(actor.clone(), Event::AttemptForgotten { attempt });
     }
-    // A container whose attempt is known here is none, even if the agent has not yet heard of the assignment.
+    // A container whose attempt is known here is none, even if the agent has not yet heard of the assignment; unless the attempt has
+    // another one: then somebody has made a copy.
     let orphans: Vec<_> = report
         .orphans
         .into_iter()
         .filter(|orphan| {
             orphan.attempt.is_none_or(|id| {
-                draft
-                    .fleet
-                    .attempts
-                    .get(&id)
-                    .is_none_or(|known| known.host != host)
+                draft.fleet.attempts.get(&id).is_none_or(|known| {
+                    let status = known.status.as_ref();
+                    let its_own = status.and_then(|status| status.container.as_ref());
+                    known.host != host || its_own.is_some_and(|own| *own != orphan.container)
+                })
             })
         })
         .collect();

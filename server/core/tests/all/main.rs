@@ -4,6 +4,7 @@ mod common;
 
 mod access;
 mod alerts;
+mod batches;
 mod commits;
 mod dependencies;
 mod deploys;
@@ -12,6 +13,7 @@ mod drift;
 mod edits;
 mod guard;
 mod hooks;
+mod hosts;
 mod journals;
 mod past;
 mod place;

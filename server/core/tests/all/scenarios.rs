@@ -1,22 +1,17 @@
 //! What the core decides in situations that people meet.
 
 use crate::common::{World, batch, service, with_image};
-use muster_core::assign::assignments;
-use muster_core::decide::{Command, Input, Refusal};
+use muster_core::decide::Command;
 use muster_core::fleet::TaskPhase;
-use muster_core::view::task_detail;
-use muster_schemas::api::Severity;
 use muster_schemas::event::Event;
-use muster_schemas::ids::{AttemptId, CellName, JobId, TaskId};
+use muster_schemas::ids::{AttemptId, JobId};
 use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{
-    ConstraintSet, ExponentialBackoffRetry, ImmediateRetry, JobSpec, Limits, Millis, PolicySpec,
-    RetryPolicy,
+    ConstraintSet, ExponentialBackoffRetry, ImmediateRetry, Limits, Millis, PolicySpec, RetryPolicy,
 };
 use muster_schemas::state::{
-    FinishReason, HostRefusal, Outcome, Phase, QueueReason, StopReason, TaskState,
+    FinishReason, HostRefusal, Outcome, QueueReason, StopReason, TaskState,
 };
-use muster_schemas::wire::Fence;
 
 fn prune() -> Option<PolicySpec> {
     Some(PolicySpec {
@@ -347,53 +342,6 @@ fn a_crash_loop_backs_off_and_is_named() {
     assert_eq!(not_before.duration_since(world.now).as_secs(), 1);
 }
 
-/// What is beyond the size is not asked for: it neither makes the job a failure nor counts as a part of its work.
-#[test]
-fn a_batch_that_was_made_smaller_is_done_when_what_is_left_of_it_is() {
-    let mut world = World::new(2);
-    world.commit(vec![batch("sum", 4, 0)], None);
-    world.agents();
-    world.exit("sum.3", 1);
-    world.commit(vec![batch("sum", 2, 0)], None);
-    world.pass(5);
-    let status = |world: &World| {
-        let job = &world.fleet.jobs[&JobId::from("sum")];
-        muster_core::view::job_view(&world.fleet, job, world.now).status
-    };
-    assert_eq!(status(&world), muster_schemas::api::JobStatus::Running);
-    world.exit("sum.0", 0);
-    world.exit("sum.1", 0);
-    world.pass(1);
-    assert_eq!(status(&world), muster_schemas::api::JobStatus::Succeeded);
-}
-
-/// What is done is done, however the size goes: only what was given up for it begins again.
-#[test]
-fn a_batch_that_is_made_smaller_and_larger_does_nothing_twice() {
-    let mut world = World::new(2);
-    world.commit(vec![batch("sum", 4, 0)], None);
-    world.agents();
-    world.exit("sum.1", 1);
-    world.exit("sum.2", 0);
-    world.pass(5);
-    world.commit(vec![batch("sum", 1, 0)], None);
-    // Longer than anything that has finished is kept.
-    world.pass(1500);
-    world.commit(vec![batch("sum", 4, 0)], None);
-    world.pass(5);
-    let placed = |world: &World, index| {
-        let of = |event: &Event| match event {
-            Event::AttemptPlaced { task, .. } if task.index == index => Some(()),
-            _ => None,
-        };
-        world.events(of).len()
-    };
-    assert_eq!(
-        [0, 1, 2, 3].map(|index| placed(&world, index)),
-        [1, 1, 1, 2]
-    );
-}
-
 /// Who says how long the longest delay is means it; a policy that says nothing of the kind is stretched.
 #[test]
 fn a_crash_loop_waits_no_longer_than_its_policy_says() {
@@ -430,317 +378,6 @@ fn a_crash_loop_waits_no_longer_than_its_policy_says() {
             delay.as_secs()
         });
         assert_eq!(delays, expected, "{retry:?}");
-    }
-}
-
-#[test]
-fn each_batch_index_finishes_exactly_once() {
-    let mut world = World::new(2);
-    world.commit(vec![batch("sum", 20, 2)], None);
-    world.agents();
-    for _ in 0..100 {
-        let living = world.living("sum");
-        if living.is_empty() {
-            break;
-        }
-        for (index, state) in living {
-            if state == TaskState::Running {
-                world.exit(&format!("sum.{index}"), i32::from(index % 5 == 0));
-            }
-        }
-        world.pass(1);
-    }
-    let finished = world.events(|event| match event {
-        Event::TaskFinished {
-            task,
-            outcome,
-            reason,
-        } => Some((task.index, *outcome, reason.clone())),
-        _ => None,
-    });
-    assert_eq!(finished.len(), 20);
-    for index in 0..20 {
-        let own: Vec<_> = finished
-            .iter()
-            .filter(|(known, ..)| *known == index)
-            .collect();
-        assert_eq!(own.len(), 1, "index {index}");
-        let attempts = world.events(|event| match event {
-            Event::AttemptPlaced { task, .. } if task.index == index => Some(()),
-            _ => None,
-        });
-        if index % 5 == 0 {
-            assert_eq!(own[0].1, Outcome::Failed);
-            assert!(matches!(
-                own[0].2,
-                FinishReason::RetriesExhausted { retries: 2, .. }
-            ));
-            assert_eq!(attempts.len(), 3);
-        } else {
-            assert_eq!(
-                (own[0].1, &own[0].2),
-                (Outcome::Succeeded, &FinishReason::Done)
-            );
-            assert_eq!(attempts.len(), 1);
-        }
-    }
-    // Nothing begins again by itself, nor by a commit that only changes the image; a new `run` does it.
-    world.pass(700);
-    world.commit(
-        vec![with_image(
-            batch("sum", 20, 2),
-            "registry.example.com/app:2",
-        )],
-        None,
-    );
-    world.pass(5);
-    assert!(world.living("sum").is_empty());
-    let mut again = with_image(batch("sum", 20, 2), "registry.example.com/app:2");
-    again.batch.as_mut().unwrap().run = Some("second".to_owned());
-    world.commit(vec![again], None);
-    world.pass(2);
-    assert_eq!(world.living("sum").len(), 20);
-}
-
-#[test]
-fn a_batch_task_that_runs_too_long_is_stopped_and_has_failed() {
-    let mut world = World::new(1);
-    let mut spec = batch("slow", 1, 5);
-    spec.batch.as_mut().unwrap().runtime_limit = muster_schemas::spec::Millis::secs(30);
-    world.commit(vec![spec], None);
-    world.pass(29);
-    assert_eq!(world.stops(), 0);
-    world.pass(5);
-    let task = world.task(&"slow.0".parse().unwrap());
-    assert!(
-        matches!(
-            &task.phase,
-            TaskPhase::Finished {
-                outcome: Outcome::Failed,
-                reason: FinishReason::RuntimeLimit { .. },
-                ..
-            }
-        ),
-        "{task:?}"
-    );
-}
-
-#[test]
-fn a_host_that_cannot_be_seen_keeps_its_tasks() {
-    let mut world = World::new(2);
-    world.commit(vec![service("web", 4)], None);
-    world.pass(5);
-    let host = *world.fleet.hosts.keys().next().unwrap();
-    world
-        .give(muster_core::decide::Input::Silent { host })
-        .unwrap();
-    world.pass(3600);
-    assert_eq!(
-        world.living("web").len(),
-        4,
-        "nothing is replaced without evidence"
-    );
-    assert_eq!(world.healthy("web"), 2);
-    assert_eq!(world.stops(), 0);
-    // A rollout meanwhile keeps off the healthy ones that are left.
-    world.commit(
-        vec![with_image(service("web", 4), "registry.example.com/app:2")],
-        None,
-    );
-    world.pass(60);
-    assert!(world.healthy("web") >= 2);
-}
-
-#[test]
-fn a_host_that_a_person_removes_gives_its_tasks_to_others() {
-    let mut world = World::new(2);
-    world.commit(vec![service("web", 4)], None);
-    world.pass(5);
-    let host = *world.fleet.hosts.keys().next().unwrap();
-    let remove = Command::RemoveHost {
-        host,
-        reason: "its disk died".to_owned(),
-    };
-    assert!(
-        world.command(remove.clone()).is_err(),
-        "a host whose containers run is not removed"
-    );
-    world
-        .give(muster_core::decide::Input::Silent { host })
-        .unwrap();
-    world.command(remove).unwrap();
-    world.running.retain(|_, on| *on != host);
-    world.pass(5);
-    assert_eq!(world.healthy("web"), 4);
-    assert_eq!(world.stops(), 0);
-    assert!(
-        world
-            .fleet
-            .attempts
-            .values()
-            .all(|attempt| attempt.host != host),
-        "nothing is kept of what is out of reach"
-    );
-}
-
-#[test]
-fn a_host_that_is_ahead_is_told_once_and_follows_again_only_by_a_persons_word() {
-    let mut world = World::new(2);
-    world.commit(vec![service("web", 4)], None);
-    world.pass(5);
-    let host = *world.fleet.hosts.keys().next().unwrap();
-    let facts = world.fleet.hosts[&host].facts.clone().unwrap();
-    let pages = |world: &World| -> Vec<String> {
-        let alerts = muster_core::view::alerts(&world.fleet, None, world.now);
-        let pages = alerts.into_iter().filter(|a| a.severity == Severity::Page);
-        pages
-            .map(|alert| format!("{}: {}", alert.code, alert.message))
-            .collect()
-    };
-    let take = |reason: &str| Command::TakeHost {
-        host,
-        reason: reason.to_owned(),
-    };
-    assert_eq!(
-        world.command(take("by mistake")),
-        Err(Refusal::HostIsNotAhead("host-0".to_owned()))
-    );
-
-    // Its agent dials again and again.
-    let highest = Fence { epoch: 9, seq: 500 };
-    for _ in 0..3 {
-        world
-            .give(Input::Ahead {
-                host,
-                highest,
-                refused: false,
-            })
-            .unwrap();
-    }
-    let told = world.events(|event| match event {
-        Event::HostAhead { host, highest } => Some((*host, *highest)),
-        _ => None,
-    });
-    assert_eq!(told, [(host, highest)]);
-    insta::assert_snapshot!(pages(&world).join("\n"), @"host-ahead: host-0 follows orders that rest on record 500 of epoch 9, which this control plane's journal does not have: an older copy of its home was restored, or another control plane leads; it takes no orders from here, and its containers run on. Restore the newest copy of the control plane's home; if there is none, and no other control plane leads, `muster take-host host-0 --reason …` has it follow this one.");
-    assert!(
-        !world.fleet.hosts[&host].connected,
-        "nothing is placed there"
-    );
-    let seen = muster_core::view::host_view(&world.fleet, &world.fleet.hosts[&host], world.now);
-    assert!(!seen.ready && !seen.reachable);
-    assert!(
-        seen.reason.contains("record 500 of epoch 9")
-            && seen.reason.contains("`muster take-host host-0"),
-        "{}",
-        seen.reason
-    );
-    let before = world.journal.len();
-    let report = muster_schemas::wire::Report {
-        complete: true,
-        fence: highest,
-        attempts: Vec::new(),
-        orphans: Vec::new(),
-    };
-    let report = Box::new(report);
-    world.give(Input::Report { host, report }).unwrap();
-    assert_eq!(
-        world.journal.len(),
-        before,
-        "what it says is of another history"
-    );
-
-    let remove = Command::RemoveHost {
-        host,
-        reason: "it is gone".to_owned(),
-    };
-    assert_eq!(
-        world.command(remove),
-        Err(Refusal::HostIsAhead("host-0".to_owned())),
-        "its containers may well run"
-    );
-
-    // The word holds for the fence that it was given for.
-    world.command(take("the newest copy is lost")).unwrap();
-    assert_eq!(pages(&world), [""; 0]);
-    let crossing = Input::Ahead {
-        host,
-        highest,
-        refused: false,
-    };
-    world.give(crossing).unwrap();
-    assert_eq!(assignments(&world.fleet, host).supersedes, Some(highest));
-    world.command(take("the newest copy is lost")).unwrap();
-    let newer = Fence { epoch: 9, seq: 501 };
-    world
-        .give(Input::Ahead {
-            host,
-            highest: newer,
-            refused: false,
-        })
-        .unwrap();
-    assert_eq!(assignments(&world.fleet, host).supersedes, None);
-    assert_eq!(pages(&world).len(), 1);
-    world.command(take("the newest copy is lost")).unwrap();
-    assert_eq!(assignments(&world.fleet, host).supersedes, Some(newer));
-    let taken = world.events(|event| match event {
-        Event::HostTaken { highest, .. } => Some(*highest),
-        _ => None,
-    });
-    assert_eq!(taken, [highest, newer]);
-
-    // It is used up once the host follows.
-    let facts = Box::new(facts);
-    world.give(Input::Facts { host, facts }).unwrap();
-    let report = |fence| Input::Report {
-        host,
-        report: Box::new(muster_schemas::wire::Report {
-            complete: true,
-            fence,
-            attempts: Vec::new(),
-            orphans: Vec::new(),
-        }),
-    };
-    world.give(report(newer)).unwrap();
-    assert_eq!(assignments(&world.fleet, host).supersedes, Some(newer));
-    assert!(!world.fleet.hosts[&host].connected);
-    let own = Fence {
-        epoch: world.fleet.epoch,
-        seq: world.fleet.seq,
-    };
-    world.give(report(own)).unwrap();
-    assert!(world.fleet.hosts[&host].connected);
-    assert_eq!(pages(&world), [""; 0]);
-    assert_eq!(assignments(&world.fleet, host).supersedes, None);
-    assert!(world.command(take("again")).is_err());
-    world.pass(5);
-    assert_eq!(world.healthy("web"), 4);
-    assert_eq!(world.stops(), 0);
-}
-
-#[test]
-fn more_hosts_ahead_than_a_few_are_one_alert() {
-    let mut world = World::new(4);
-    let hosts: Vec<_> = world.fleet.hosts.keys().copied().collect();
-    let highest = Fence { epoch: 9, seq: 500 };
-    for (count, told) in [(1, 1), (2, 2), (3, 3), (4, 1)] {
-        let host = hosts[count - 1];
-        world
-            .give(Input::Ahead {
-                host,
-                highest,
-                refused: false,
-            })
-            .unwrap();
-        let alerts = muster_core::view::alerts(&world.fleet, None, world.now);
-        assert!(
-            alerts.iter().all(|alert| alert.code == "host-ahead"),
-            "{alerts:?}"
-        );
-        assert_eq!(alerts.len(), told, "{count} hosts");
-        if count == 4 {
-            insta::assert_snapshot!(alerts[0].message, @"4 hosts, such as host-0, host-1, host-2, follow orders that this control plane's journal does not have: an older copy of its home was restored, or another control plane leads. They take no orders from here, and their containers run on. Restore the newest copy of the control plane's home; if there is none, and no other control plane leads, `muster take-host HOST --reason …` has it follow this one.");
-        }
     }
 }
 
@@ -902,42 +539,6 @@ fn ended_containers_are_removed_after_a_while_and_the_task_forgotten() {
 }
 
 #[test]
-fn what_became_of_a_batch_task_is_known_long_after_its_container_is_gone() {
-    let mut world = World::new(1);
-    world.commit(vec![batch("parts", 1, 5)], None);
-    world.pass(1);
-    for _ in 0..4 {
-        world.exit("parts.0", 3);
-        world.pass(1);
-    }
-    world.exit("parts.0", 0);
-    world.pass(1);
-    let view = |world: &World| {
-        let job = &world.fleet.jobs[&JobId::from("parts")];
-        task_detail(&world.fleet, job, &job.tasks[&0], world.now)
-    };
-    let before = view(&world);
-    assert_eq!(before.task.exit_code, Some(0));
-    world.pass(1_300);
-    assert!(world.fleet.attempts.is_empty(), "its containers are gone");
-    let after = view(&world);
-    assert_eq!(after.task, before.task);
-    let told: Vec<_> = after
-        .attempts
-        .iter()
-        .map(|attempt| (attempt.number, attempt.exit_code, attempt.has_log))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (5, Some(0), false),
-            (4, Some(3), false),
-            (3, Some(3), false)
-        ]
-    );
-}
-
-#[test]
 fn a_new_leadership_does_not_renew_the_budget() {
     let mut world = World::new(3);
     let mut spec = service("web", 40);
@@ -1050,27 +651,6 @@ fn evidence_of_a_loss_does_not_count_against_the_retries() {
 }
 
 #[test]
-fn a_batch_job_that_is_removed_and_back_begins_a_new_run() {
-    let mut world = World::new(1);
-    let jobs = |more: Vec<JobSpec>| [vec![service("web", 1)], more].concat();
-    world.commit(jobs(vec![batch("sum", 2, 0)]), prune());
-    world.pass(2);
-    world.exit("sum.0", 0);
-    world.pass(1);
-    world.commit(jobs(vec![]), prune());
-    world.tick();
-    // Back before the running one has ended.
-    world.commit(jobs(vec![batch("sum", 2, 0)]), prune());
-    assert_eq!(world.fleet.plans.back().unwrap().plan.starts, 2);
-    world.pass(5);
-    assert_eq!(
-        world.living("sum"),
-        [(0, TaskState::Running), (1, TaskState::Running)]
-    );
-    assert_eq!(world.fleet.jobs[&JobId::from("sum")].run, 2);
-}
-
-#[test]
 fn it_says_when_to_ask_again() {
     let mut world = World::new(1);
     world.commit(vec![service("web", 2)], None);
@@ -1085,23 +665,6 @@ fn it_says_when_to_ask_again() {
     assert_eq!(world.due, Some(not_before), "the retry is sooner");
     world.pass(20);
     assert_eq!(world.due, None);
-}
-
-#[test]
-fn names_that_no_host_can_have_are_refused() {
-    use muster_core::decide::{Answer, Input, Refusal};
-    let mut world = World::new(0);
-    let mut enrol = |name: &str| {
-        world.give(Input::Enrol {
-            name: name.to_owned(),
-        })
-    };
-    for name in ["", "a b", "a/b", "a_b", "hôte", &"a".repeat(254)] {
-        assert_eq!(enrol(name), Err(Refusal::BadHostName(name.to_owned())));
-    }
-    for name in ["a", "host-1.example.com", &"a".repeat(253)] {
-        assert!(matches!(enrol(name), Ok(Answer::Enrolled(_))), "{name}");
-    }
 }
 
 /// What the console shows of a rollout, and what the next step rests on.
@@ -1212,33 +775,6 @@ fn a_retry_says_why_its_container_was_stopped() {
     );
 }
 
-/// Agents repeat what they said, under new numbers; the journal keeps it once.
-#[test]
-fn a_report_of_nothing_new_leaves_no_record() {
-    let mut world = World::new(1);
-    world.commit(vec![service("web", 1)], None);
-    world.pass(2);
-    let before = world.journal.len();
-    world.pass(30);
-    assert_eq!(world.journal.len(), before);
-    // Of a pull, tenths are told.
-    world.commit(vec![service("web", 2)], None);
-    let (id, host) = world
-        .fleet
-        .attempts
-        .values()
-        .find(|attempt| attempt.status.is_none())
-        .map(|attempt| (attempt.id, attempt.host))
-        .unwrap();
-    let before = world.journal.len();
-    for done in 0..=100 {
-        let phase = muster_schemas::state::Phase::Pulling { done, total: 100 };
-        let status = world.status(id, phase, None);
-        world.report(host, status);
-    }
-    assert_eq!(world.journal.len(), before + 11);
-}
-
 #[test]
 fn a_change_that_is_taken_back_keeps_the_containers_that_still_run() {
     let image = |number: u32| {
@@ -1277,38 +813,4 @@ fn a_change_that_is_taken_back_keeps_the_containers_that_still_run() {
             .values()
             .all(|task| !job.is_outdated(task.version) || task.is_finished())
     );
-}
-
-#[test]
-fn a_smaller_size_read_before_any_host_is_heard_of_keeps_what_serves() {
-    let mut world = World::new(2);
-    world.commit(vec![service("web", 5)], None);
-    world.pass(40);
-    // The three lowest get sick, the others serve on.
-    let sick: Vec<_> = (0..3)
-        .map(|index| {
-            let task: TaskId = format!("web.{index}").parse().expect("a task id");
-            let attempt = world.fleet.current_attempt(world.task(&task));
-            let attempt = attempt.expect("an attempt");
-            (attempt.id, attempt.host)
-        })
-        .collect();
-    for (attempt, host) in sick {
-        let status = world.status(attempt, Phase::Running, Some(false));
-        world.report(host, status);
-    }
-    assert_eq!(world.healthy("web"), 2);
-    world
-        .give(Input::Lead {
-            cell: CellName::from("test"),
-            version: "0.1.0".to_owned(),
-        })
-        .expect("a leader");
-    assert_eq!(world.healthy("web"), 0, "nothing can be seen");
-    world.commit(vec![service("web", 3)], None);
-    let stopped = world.events(|event| match event {
-        Event::StopOrdered { order } => Some(world.fleet.attempts[&order.attempt].task.index),
-        _ => None,
-    });
-    assert_eq!(stopped, [2, 1], "what served is kept");
 }
