@@ -1,6 +1,7 @@
 //! What the core decides in situations that people meet.
 
 use crate::common::{World, batch, service, with_image};
+use jiff::SignedDuration;
 use muster_core::decide::Command;
 use muster_core::fleet::TaskPhase;
 use muster_schemas::event::Event;
@@ -136,6 +137,9 @@ fn removing_a_document_stops_nothing_without_prune() {
     world.pass(5);
     world.commit(vec![service("api", 2)], None);
     world.pass(60);
+    // Longer than any grace.
+    world.now += SignedDuration::from_hours(48);
+    world.pass(10);
     assert_eq!(world.healthy("web"), 3);
     assert!(!world.fleet.jobs[&JobId::from("web")].declared);
     assert_eq!(world.stops(), 0);
