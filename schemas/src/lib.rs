@@ -4,13 +4,14 @@
 //! control plane, the agents, the simulator, the CLI and the console all speak with the same words.
 //!
 //! Read in this order: [`ids`], [`spec`], [`state`], [`stop`], [`rollout`], [`plan`], [`drift`], [`deploy`], [`wait`], [`event`],
-//! [`access`], [`wire`], [`api`], [`past`], [`text`].
+//! [`access`], [`wire`], [`api`], [`explain`], [`past`], [`text`].
 
 pub mod access;
 pub mod api;
 pub mod deploy;
 pub mod drift;
 pub mod event;
+pub mod explain;
 pub mod ids;
 pub mod past;
 pub mod plan;

@@ -5,6 +5,7 @@
 
 mod markdown;
 pub mod reasons;
+pub mod remedies;
 pub mod rollout;
 #[cfg(test)]
 mod tests;

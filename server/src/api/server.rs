@@ -2,8 +2,8 @@
 
 use super::problem::Failure;
 use super::routes::{
-    commands, deploys, drift, events, fleet, hooks, hosts, jobs, past, plans, rollouts, session,
-    tasks, tokens,
+    commands, deploys, drift, events, explain, fleet, hooks, hosts, jobs, past, plans, rollouts,
+    session, tasks, tokens,
 };
 use super::state::{ApiState, CommandFault};
 use super::{access, auth, console, logs, metrics, openapi, watch};
@@ -66,6 +66,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(deploys::list_deploys))
         .routes(routes!(deploys::create_deploy, deploys::get_deploy))
         .routes(routes!(deploys::cancel_deploy))
+        .routes(routes!(explain::explain_task))
+        .routes(routes!(explain::why_not_host))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host))
         .routes(routes!(plans::list_plans))

@@ -15,6 +15,7 @@ mod describe;
 mod diff;
 mod env_file;
 mod events;
+mod explain;
 pub mod failure;
 #[cfg(test)]
 mod fixtures;
@@ -88,6 +89,8 @@ enum Command {
     /// Stop one task's container; a service's task comes back with a new attempt
     Stop(orders::StopArgs),
     Plan(plan::PlanArgs),
+    Explain(explain::ExplainArgs),
+    WhyNot(explain::WhyNotArgs),
     /// Let a held plan through: this one, and no other
     Approve(orders::PlanWordArgs),
     /// Say no to a held plan
@@ -158,6 +161,8 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(&client()?, &screen).await,
         Command::Get(args) => get::run(args, &client()?, &screen).await,
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
+        Command::Explain(args) => explain::explain(args, &client()?, &screen).await,
+        Command::WhyNot(args) => explain::why_not(args, &client()?, &screen).await,
         Command::At(args) => at::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,

@@ -12,6 +12,7 @@ use crate::{clock, format};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use muster_schemas::api::{EventView, List, TaskDetail, UsageView};
+use muster_schemas::explain::{Explanation, NearHost};
 
 /// Readings come every few seconds.
 const USAGE_MILLIS: u32 = 5_000;
@@ -51,6 +52,10 @@ pub fn page() -> AnyView {
             view! {
                 {move || task.with(head)}
                 {move || task.with(blocked)}
+                {
+                    let is_blocked = Memo::new(move |_| task.with(|task| task.blocked.is_some()));
+                    move || is_blocked.get().then(|| nearest(id))
+                }
                 <div class="columns">
                     <div class="column">
                         // Both are of the container that runs now.
@@ -129,6 +134,48 @@ fn blocked(detail: &TaskDetail) -> AnyView {
         ),
         view! { <ul class="notes" data-test-blocked>{reasons}</ul> }.into_any(),
     )
+}
+
+/// The hosts that are nearest to taking a task that waits, with what would let it start.
+fn nearest(id: Memo<String>) -> AnyView {
+    let explanation: Query<Explanation> = query::one(
+        move || Question {
+            path: format!("{}/explain", address::task(&id.get())),
+            interest: Interest::Task(id.get()),
+            keep: false,
+        },
+        USAGE_MILLIS,
+    );
+    let host = |near: &NearHost| {
+        let obstacles = near
+            .obstacles
+            .iter()
+            .map(|obstacle| {
+                view! {
+                    <li>
+                        {text::rich(&format::sentence(&obstacle.why))}
+                        <p class="dim">{text::rich(&format::sentence(&obstacle.remedy))}</p>
+                    </li>
+                }
+            })
+            .collect_view();
+        let zone = (!near.zone.is_empty()).then(|| format!(" in zone {}", near.zone));
+        view! {
+            <div class="near" data-test-near=near.host.clone()>
+                <h3><a href=address::host(&near.host)>{near.host.clone()}</a><span class="dim">{zone}</span></h3>
+                <ul class="notes">{obstacles}</ul>
+            </div>
+        }
+    };
+    view! {
+        {move || explanation.data.get().filter(|found| !found.nearest.is_empty()).map(|found| view! {
+            <section class="panel" aria-label="Nearest hosts" data-test-nearest>
+                <div class="panel-head"><h2>"What would let it start"</h2><span class="grow"></span><span class="dim">"the nearest hosts"</span></div>
+                <div class="nearest">{found.nearest.iter().map(host).collect_view()}</div>
+            </section>
+        })}
+    }
+    .into_any()
 }
 
 fn usage(id: Memo<String>) -> AnyView {

@@ -152,6 +152,12 @@ fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
     queue.into_iter().map(|(.., id)| id.clone()).collect()
 }
 
+/// How many tasks are placed before one that is due; none if it is not due to be placed.
+pub fn ahead_of(fleet: &Fleet, task: &TaskId, now: Timestamp) -> Option<u32> {
+    let at = due_tasks(fleet, now).iter().position(|due| due == task)?;
+    Some(u32::try_from(at).unwrap_or(u32::MAX))
+}
+
 /// Whether a task may start. That nothing stops when a document is removed starts nothing that has never run: who takes back a
 /// slip takes back what had not begun.
 ///

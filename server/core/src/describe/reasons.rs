@@ -338,6 +338,19 @@ pub fn blocked(blocked: &Blocked) -> String {
     )
 }
 
+/// That a task that waits is placed soon: these hosts can take it.
+pub fn has_room(hosts: &[String], ahead: u32) -> String {
+    let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let hosts = join_names(&names, names.len() as u64);
+    match ahead {
+        0 => format!("it is placed in the next pass: {hosts} can take it"),
+        ahead => format!(
+            "{} before it; after that it goes to what they leave: {hosts} can take it now",
+            counted(u64::from(ahead), "task is placed", "tasks are placed")
+        ),
+    }
+}
+
 /// One sentence for each reason, with its count and examples.
 pub fn blocked_reasons(blocked: &Blocked) -> Vec<String> {
     blocked.reasons.iter().map(blocked_by).collect()
@@ -346,12 +359,16 @@ pub fn blocked_reasons(blocked: &Blocked) -> Vec<String> {
 fn blocked_by(by: &BlockedBy) -> String {
     let names: Vec<&str> = by.examples.iter().map(String::as_str).collect();
     let hosts = counted(u64::from(by.count), "host", "hosts");
+    // Each of them may be in another zone.
+    let why = match &by.refusal {
+        HostRefusal::WrongZone { .. } => "in no zone that the job names".to_owned(),
+        other => refusal(other),
+    };
     if names.is_empty() {
-        return format!("{hosts}: {}", refusal(&by.refusal));
+        return format!("{hosts}: {why}");
     }
     format!(
-        "{hosts}: {}: {}",
-        refusal(&by.refusal),
+        "{hosts}: {why}: {}",
         join_names(&names, u64::from(by.count))
     )
 }
@@ -397,7 +414,7 @@ pub fn refusal(refusal: &HostRefusal) -> String {
     }
 }
 
-fn resource_word(resource: ResourceKind) -> &'static str {
+pub(super) fn resource_word(resource: ResourceKind) -> &'static str {
     match resource {
         ResourceKind::Cpu => "CPU",
         ResourceKind::Memory => "memory",
@@ -408,7 +425,7 @@ fn resource_word(resource: ResourceKind) -> &'static str {
     }
 }
 
-fn amount(resource: ResourceKind, amount: u64) -> String {
+pub(super) fn amount(resource: ResourceKind, amount: u64) -> String {
     match resource {
         ResourceKind::Cpu => format!("{} CPUs", thousandths(amount)),
         ResourceKind::Memory | ResourceKind::Disk => size(amount),

@@ -257,6 +257,14 @@ impl<'a> Class<'a> {
         }
     }
 
+    pub(super) fn spec(&self) -> &JobSpec {
+        self.spec
+    }
+
+    pub(super) fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
     /// Why no host can take one of the tasks.
     pub fn blocked(&self, board: &Board<'_>) -> Blocked {
         board.blocked(self.spec, &self.zones)

@@ -11,12 +11,14 @@ mod amounts;
 mod bits;
 mod board;
 mod class;
+mod explain;
 mod kept;
 mod refuse;
 
 pub use board::Board;
 pub use class::{Class, Style, Zones};
-pub use refuse::same_kind;
+pub use explain::Candidate;
+pub use refuse::{same_kind, total_of};
 
 /// So many launches may be under way on one host: a Docker engine starts some ten containers a second, and a longer line in
 /// front of one engine only hides from the scheduler that another host would be quicker.

@@ -5,21 +5,55 @@ use super::amounts::{self, Amounts, KINDS, RESOURCES};
 use super::board::Board;
 use super::class::Zones;
 use crate::fleet::Host;
-use muster_schemas::spec::{ConstraintSet, JobSpec};
-use muster_schemas::state::{Blocked, BlockedBy, HostFacts, HostRefusal};
+use muster_schemas::spec::JobSpec;
+use muster_schemas::state::{Blocked, BlockedBy, HostRefusal, ResourceKind};
 use std::mem::discriminant;
+use std::ops::ControlFlow;
 
 /// At most so many host names are given as examples of a reason.
 const EXAMPLES: usize = 5;
 
+/// What is done with something that rules a host out: the next is looked for, or not.
+type Next = ControlFlow<()>;
+
 impl Board<'_> {
     /// Why the host at a position cannot take a task of `spec`, of which `zones` has how many are where; none if it can.
     pub fn refuses(&self, at: usize, spec: &JobSpec, zones: &Zones) -> Option<HostRefusal> {
-        let host = self.rows[at].host?;
-        host_refuses(host, spec).or_else(|| {
-            let own = self.known_number(&spec.name);
-            self.row_refuses(at, own, spec, &amounts::of_task(spec), zones)
-        })
+        let mut first = None;
+        let _ = self.each_refusal(at, spec, zones, &mut |refusal| {
+            first = Some(refusal);
+            Next::Break(())
+        });
+        first
+    }
+
+    /// All that keeps the host at a position from taking a task of `spec`. The first of it is what [`Board::refuses`] says.
+    pub fn refusals(&self, at: usize, spec: &JobSpec, zones: &Zones) -> Vec<HostRefusal> {
+        let mut all = Vec::new();
+        let _ = self.each_refusal(at, spec, zones, &mut |refusal| {
+            all.push(refusal);
+            Next::Continue(())
+        });
+        all
+    }
+
+    fn each_refusal(
+        &self,
+        at: usize,
+        spec: &JobSpec,
+        zones: &Zones,
+        found: &mut impl FnMut(HostRefusal) -> Next,
+    ) -> Next {
+        let Some(host) = self.rows[at].host else {
+            return Next::Continue(());
+        };
+        each_of_host(host, spec, found)?;
+        if host.facts.is_none() {
+            // What it has is not known.
+            return Next::Continue(());
+        }
+        let own = self.known_number(&spec.name);
+        self.each_of_row(at, own, spec, &amounts::of_task(spec), zones, found)
     }
 
     /// Why none of the hosts can take a task of `spec`.
@@ -33,38 +67,37 @@ impl Board<'_> {
 }
 
 /// What rules a host out by what it is, whoever is there.
-fn host_refuses(host: &Host, spec: &JobSpec) -> Option<HostRefusal> {
+fn each_of_host(host: &Host, spec: &JobSpec, found: &mut impl FnMut(HostRefusal) -> Next) -> Next {
     if !host.connected {
-        return Some(HostRefusal::Unreachable);
+        found(HostRefusal::Unreachable)?;
     }
     let Some(facts) = &host.facts else {
-        return Some(HostRefusal::NotReady {
+        return found(HostRefusal::NotReady {
             message: "its agent has not told its resources yet".to_owned(),
         });
     };
     if let Some(message) = &facts.not_ready {
-        return Some(HostRefusal::NotReady {
+        found(HostRefusal::NotReady {
             message: message.clone(),
-        });
+        })?;
     }
-    constraints_refuse(host, facts, &spec.constraints.hard)
-}
-
-fn constraints_refuse(host: &Host, facts: &HostFacts, hard: &ConstraintSet) -> Option<HostRefusal> {
+    let hard = &spec.constraints.hard;
     if !hard.zones.is_empty() && !hard.zones.contains(&facts.zone) {
-        return Some(HostRefusal::WrongZone {
+        found(HostRefusal::WrongZone {
             zone: facts.zone.clone(),
-        });
+        })?;
     }
     if !hard.hosts.is_empty() && !hard.hosts.contains(&host.name) {
-        return Some(HostRefusal::WrongHost);
+        found(HostRefusal::WrongHost)?;
     }
-    hard.host_labels
-        .iter()
-        .find(|(key, value)| facts.labels.get(*key) != Some(value))
-        .map(|(key, value)| HostRefusal::LabelMissing {
-            label: format!("{key}={value}"),
-        })
+    for (key, value) in &hard.host_labels {
+        if facts.labels.get(key) != Some(value) {
+            found(HostRefusal::LabelMissing {
+                label: format!("{key}={value}"),
+            })?;
+        }
+    }
+    Next::Continue(())
 }
 
 impl Board<'_> {
@@ -77,6 +110,23 @@ impl Board<'_> {
         needs: &Amounts,
         zones: &Zones,
     ) -> Option<HostRefusal> {
+        let mut first = None;
+        let _ = self.each_of_row(at, own, spec, needs, zones, &mut |refusal| {
+            first = Some(refusal);
+            Next::Break(())
+        });
+        first
+    }
+
+    fn each_of_row(
+        &self,
+        at: usize,
+        own: Option<usize>,
+        spec: &JobSpec,
+        needs: &Amounts,
+        zones: &Zones,
+        found: &mut impl FnMut(HostRefusal) -> Next,
+    ) -> Next {
         let row = &self.rows[at];
         let hard = &spec.constraints.hard;
         let others = || row.jobs.iter().filter(|on| Some(on.job) != own);
@@ -84,41 +134,55 @@ impl Board<'_> {
             && let Some(other) = others().find(|on| on.exclusive)
         {
             let job = self.jobs[other.job].name.clone();
-            return Some(HostRefusal::TakenExclusively { job });
+            found(HostRefusal::TakenExclusively { job })?;
         }
         if hard.exclusive_host && others().next().is_some() {
-            return Some(HostRefusal::NotExclusive);
+            found(HostRefusal::NotExclusive)?;
         }
         if hard.unique_host && own.is_some_and(|own| row.count(own) > 0) {
-            return Some(HostRefusal::NotUnique);
+            found(HostRefusal::NotUnique)?;
         }
         if hard.zone_balance && zones.is_ahead(row.zone) {
             let facts = row.host.and_then(|host| host.facts.as_ref());
             let zone = facts.map_or(String::new(), |facts| facts.zone.clone());
-            return Some(HostRefusal::ZoneUnbalanced { zone });
+            found(HostRefusal::ZoneUnbalanced { zone })?;
         }
-        let mut ports = spec.ports.iter().filter_map(|port| port.host_port);
-        if let Some(port) = ports.find(|port| row.ports.contains(port)) {
-            return Some(HostRefusal::PortTaken { port });
+        for port in spec.ports.iter().filter_map(|port| port.host_port) {
+            if row.ports.contains(&port) {
+                found(HostRefusal::PortTaken { port })?;
+            }
         }
         for kind in 0..KINDS {
             let (free, needed) = (row.has[kind].saturating_sub(row.taken[kind]), needs[kind]);
             if needed > free {
-                return Some(HostRefusal::TooLittle {
+                found(HostRefusal::TooLittle {
                     resource: RESOURCES[kind],
                     free,
                     needed,
-                });
+                })?;
             }
         }
         let kept = row.kept.as_ref();
         if let Some(task) = kept.and_then(|kept| kept.from(&row.has, &row.taken, spec)) {
-            return Some(HostRefusal::KeptFor { task: task.clone() });
+            found(HostRefusal::KeptFor { task: task.clone() })?;
         }
-        (row.launching >= LAUNCHES_AT_ONCE).then_some(HostRefusal::Busy {
-            launching: row.launching,
-        })
+        if row.launching >= LAUNCHES_AT_ONCE {
+            found(HostRefusal::Busy {
+                launching: row.launching,
+            })?;
+        }
+        Next::Continue(())
     }
+}
+
+/// How much of a resource a host has in all; nothing while its agent has not told it.
+pub fn total_of(host: &Host, resource: ResourceKind) -> u64 {
+    let has = host
+        .facts
+        .as_ref()
+        .map_or_else(Amounts::default, |facts| amounts::of_host(&facts.resources));
+    let kind = RESOURCES.iter().position(|known| *known == resource);
+    kind.map_or(0, |kind| has[kind])
 }
 
 /// Counts the refusals by kind, most frequent first.

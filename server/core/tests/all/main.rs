@@ -11,6 +11,7 @@ mod deploys;
 mod disruption;
 mod drift;
 mod edits;
+mod explain;
 mod guard;
 mod hooks;
 mod hosts;

@@ -272,6 +272,9 @@ proptest! {
             let mut class = Class::new(&mut board, job);
             for _ in 0..*count {
                 let ranks = ranks(&places, job);
+                let nearest = class.nearest(&board, 1);
+                let can = nearest.first().is_some_and(|nearest| nearest.refusals.is_empty());
+                prop_assert_eq!(can, !ranks.is_empty(), "{}: {:?}", &job.name, nearest);
                 let Some(at) = class.place(&mut board) else {
                     prop_assert!(ranks.is_empty(), "{} could have been placed: {ranks:?}", job.name);
                     let blocked = class.blocked(&board);

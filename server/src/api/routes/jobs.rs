@@ -1,6 +1,6 @@
 //! Jobs.
 
-use super::{Id, PastRefused, Refused};
+use super::{Id, PastRefused, Refused, no_job};
 use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::{Query, with_cursor};
@@ -94,12 +94,5 @@ pub async fn get_job(
     scene
         .look(|fleet, now| fleet.jobs.get(&job).map(|job| job_detail(fleet, job, now)))
         .map(|job| scene.answer(job))
-        .ok_or_else(|| {
-            Failure::not_found(
-                format!("there is no job `{job}` in the fleet"),
-                format!(
-                    "GET /api/v1/jobs lists the jobs, GET /api/v1/events?job={job} what happened"
-                ),
-            )
-        })
+        .ok_or_else(|| no_job(&job))
 }

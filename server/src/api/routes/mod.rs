@@ -4,6 +4,7 @@ pub mod commands;
 pub mod deploys;
 pub mod drift;
 pub mod events;
+pub mod explain;
 pub mod fleet;
 pub mod hooks;
 pub mod hosts;
@@ -22,7 +23,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use muster_schemas::api::Problem;
-use muster_schemas::ids::TaskId;
+use muster_schemas::ids::{JobId, TaskId};
 use serde::de::DeserializeOwned;
 
 /// What every route that takes a token may answer.
@@ -109,6 +110,13 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Failure> {
         .map_err(|error: muster_schemas::ids::NotATaskId| {
             Failure::not_found(error.to_string(), "GET /api/v1/tasks lists the tasks")
         })
+}
+
+pub(super) fn no_job(job: &JobId) -> Failure {
+    Failure::not_found(
+        format!("there is no job `{job}` in the fleet"),
+        format!("GET /api/v1/jobs lists the jobs, GET /api/v1/events?job={job} what happened"),
+    )
 }
 
 pub(super) fn no_task(task: &TaskId) -> Failure {
