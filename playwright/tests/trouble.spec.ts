@@ -21,11 +21,15 @@ test('a task that no host can take says why, and runs once it asks for less', as
   await expect(muster.job('greedy')).toHaveAttribute('data-test-status', 'blocked');
   await muster.open('/tasks/greedy.0');
   await expect(muster.page.locator('[data-test-blocked]')).toContainText('900 CPUs');
+  const nearest = muster.page.locator('[data-test-near]');
+  await expect(nearest).toHaveCount(1);
+  await expect(nearest).toContainText('Add a larger host, or ask for less in resources.cpu');
 
   repository.change('greedy.yaml', 'cpu: 900', 'cpu: 0.02');
   await repository.push('Ask for less');
   await expect(muster.page.locator('[data-test-task="greedy.0"][data-test-healthy=true]')).toBeVisible({ timeout: 40_000 });
   await expect(muster.page.locator('[data-test-blocked]')).toHaveCount(0);
+  await expect(nearest).toHaveCount(0);
 });
 
 test('a document that does not hold is refused alone, with its line', async ({ console: muster, repository }) => {

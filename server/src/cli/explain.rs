@@ -64,7 +64,7 @@ fn explained(explanation: &Explanation, screen: &Screen) -> String {
     sheet.field("State", explanation.state.word());
     sheet.field("Why", &explanation.says);
     if explanation.ahead > 0 {
-        sheet.field("Ahead", explanation.ahead.to_string());
+        sheet.field("Before it", format!("{} of the queue", explanation.ahead));
     }
     if let Some(blocked) = &explanation.blocked {
         sheet.section("Hosts that cannot take it");
@@ -87,7 +87,7 @@ fn answered(answer: &WhyNot, screen: &Screen) -> String {
     let mut sheet = Sheet::new(screen.color);
     sheet.field("Job", &answer.job);
     sheet.field("Host", &answer.host);
-    sheet.field("Its tasks there", answer.tasks.to_string());
+    sheet.field("Tasks there", answer.tasks.to_string());
     if answer.can {
         sheet.field("Can take one", "yes");
     } else {

@@ -133,6 +133,14 @@ async fn what_there_is_can_be_read() {
     let (_, usage) = get(&state, "/api/v1/tasks/web.0/usage").await;
     assert_eq!(usage["readings"][0]["cpu_millis"], 12);
 
+    let (_, running) = get(&state, "/api/v1/tasks/web.0/explain").await;
+    assert_eq!(running["state"], "running");
+    assert_eq!(running["blocked"], Value::Null);
+    let (status, answer) = get(&state, "/api/v1/jobs/web/why-not/host-a").await;
+    assert_eq!((status, &answer["tasks"]), (StatusCode::OK, &1.into()));
+    let obstacles = answer["obstacles"].as_array().expect("a list");
+    assert_eq!(answer["can"].as_bool(), Some(obstacles.is_empty()));
+
     let (_, by_name) = get(&state, "/api/v1/hosts/host-a").await;
     let id = by_name["id"].as_str().expect("an id");
     let (_, by_id) = get(&state, &format!("/api/v1/hosts/{id}")).await;
@@ -213,6 +221,26 @@ async fn every_error_is_a_problem() {
         (request("GET", "/api/v1/tasks/web"), 404, "not-found"),
         (request("GET", "/api/v1/tasks/%ff"), 404, "not-found"),
         (request("GET", "/api/v1/hosts/host-z"), 404, "not-found"),
+        (
+            request("GET", "/api/v1/tasks/web.7/explain"),
+            404,
+            "not-found",
+        ),
+        (
+            request("GET", "/api/v1/jobs/web/why-not/host-z"),
+            404,
+            "not-found",
+        ),
+        (
+            request("GET", "/api/v1/jobs/nothing/why-not/host-a"),
+            404,
+            "not-found",
+        ),
+        (
+            request("GET", "/api/v1/jobs/web/why-not/%ff"),
+            404,
+            "not-found",
+        ),
         (request("GET", "/api/v1/plans/zz"), 404, "not-found"),
         (request("PUT", "/api/v1/jobs"), 405, "method-not-allowed"),
         (anonymous("POST", "/jobs"), 405, "method-not-allowed"),

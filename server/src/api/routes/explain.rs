@@ -6,7 +6,7 @@ use crate::api::past::Dated;
 use crate::api::problem::Failure;
 use crate::api::query::Query;
 use crate::api::state::ApiState;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use muster_core::view::{explain, why_not};
 use muster_schemas::api::Problem;
 use muster_schemas::explain::{Explanation, WhyNot};
@@ -64,7 +64,7 @@ pub async fn explain_task(
 )]
 pub async fn why_not_host(
     State(state): State<ApiState>,
-    Path((job, host)): Path<(String, String)>,
+    Id((job, host)): Id<(String, String)>,
     mut query: Query,
 ) -> Result<Dated<WhyNot>, Failure> {
     let moment = query.moment()?;

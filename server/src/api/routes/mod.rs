@@ -54,14 +54,14 @@ pub enum PastRefused {
     Unavailable(#[to_schema] Problem),
 }
 
-/// The id in an address.
-pub struct Id(pub String);
+/// The id in an address, or several of them.
+pub struct Id<T = String>(pub T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Id {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        match Path::<String>::from_request_parts(parts, state).await {
+        match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(id)) => Ok(Self(id)),
             Err(_) => Err(Failure::no_route(parts.uri.path())),
         }
