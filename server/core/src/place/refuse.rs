@@ -118,6 +118,8 @@ impl Board<'_> {
         first
     }
 
+    // The choice of hosts asks this of every host that it considers, and only for the first refusal: within it the closure folds away.
+    #[inline(always)]
     fn each_of_row(
         &self,
         at: usize,
