@@ -54,6 +54,8 @@ pub struct WhyNot {
     pub job: String,
     /// The host's name.
     pub host: String,
+    /// The version of the job that the task would run.
+    pub version: u64,
     /// Whether it can.
     pub can: bool,
     /// So many of the job's tasks are there.

@@ -147,7 +147,12 @@ pub fn asked_at(path: &str, at: &str) -> Option<String> {
     let mut parts = plain.trim_start_matches('/').split('/');
     let kind = parts.next().unwrap_or_default();
     let known = ["jobs", "tasks", "hosts", "plans", "fleet", "events"].contains(&kind);
-    (known && parts.count() <= 1).then(|| at_moment(path, Some(at)))
+    let has_past = match (parts.next(), parts.next(), parts.next()) {
+        (_, None, None) => true,
+        (_, Some(part), None) => kind == "tasks" && part == "explain",
+        _ => false,
+    };
+    (known && has_past).then(|| at_moment(path, Some(at)))
 }
 
 /// The console's page of a deploy.
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(asked("/jobs?q=x"), Some("/jobs?q=x&at=12".to_owned()));
         assert_eq!(asked("/tasks/web.0"), Some("/tasks/web.0?at=12".to_owned()));
         assert_eq!(asked("/fleet"), Some("/fleet?at=12".to_owned()));
+        let explain = Some("/tasks/web.0/explain?at=12".to_owned());
+        assert_eq!(asked("/tasks/web.0/explain"), explain);
         for path in [
             "",
             "/tasks/web.0/usage",

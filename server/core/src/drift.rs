@@ -149,12 +149,16 @@ fn order(entry: &DriftEntry) -> (&str, Option<u32>, &str, &str) {
 pub fn of_job(fleet: &Fleet, job: &Job, now: Timestamp) -> Vec<DriftEntry> {
     let mut entries = on_hosts(fleet, job, now);
     entries.extend(resized(fleet, job, now));
+    let mut waits = kept_back(fleet, job);
     if let Some((entry, change)) = pending(fleet, job) {
-        entries.extend(fields(change, not_applied(entry)));
+        waits.extend(fields(change, not_applied(entry)));
     }
-    entries.extend(kept_back(fleet, job));
+    // Where git asks for something newer, or for nothing any more, what was aborted is not what it asks for.
+    if waits.is_empty() && job.declared {
+        entries.extend(aborted(job));
+    }
+    entries.append(&mut waits);
     entries.extend(refused(fleet, job));
-    entries.extend(aborted(job));
     entries.extend(undeclared(fleet, job));
     entries
 }

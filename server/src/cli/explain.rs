@@ -18,7 +18,8 @@ pub(super) struct ExplainArgs {
 
 /// Tell whether a host can take a task of a job, and if not, all that is in the way
 ///
-/// The answer is the scheduler's own. Exit code 0: it can; 1: it cannot; 2: it could not be asked.
+/// The answer is the scheduler's own, for a task that the job would start now: of the version before, after an aborted rollout. Exit
+/// code 0: it can; 1: it cannot; 2: it could not be asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct WhyNotArgs {
     /// The job
@@ -42,11 +43,17 @@ pub(super) async fn explain(
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn why_not(
-    args: WhyNotArgs,
-    client: &Client,
-    screen: &Screen,
-) -> anyhow::Result<ExitCode> {
+pub(super) async fn why_not(args: WhyNotArgs, client: &Client, screen: &Screen) -> ExitCode {
+    match ask(args, client, screen).await {
+        Ok(code) => code,
+        Err(error) => {
+            crate::cli::failure::tell(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn ask(args: WhyNotArgs, client: &Client, screen: &Screen) -> anyhow::Result<ExitCode> {
     let path = ["jobs", args.job.as_str(), "why-not", &args.host];
     let raw: Value = client.get(&path, &Query::new()).await?;
     let answer: WhyNot = serde_json::from_value(raw.clone())?;
@@ -87,6 +94,7 @@ fn answered(answer: &WhyNot, screen: &Screen) -> String {
     let mut sheet = Sheet::new(screen.color);
     sheet.field("Job", &answer.job);
     sheet.field("Host", &answer.host);
+    sheet.field("Version", answer.version.to_string());
     sheet.field("Tasks there", answer.tasks.to_string());
     if answer.can {
         sheet.field("Can take one", "yes");
@@ -148,6 +156,7 @@ mod tests {
         let mut answer = WhyNot {
             job: "web".to_owned(),
             host: "alpha".to_owned(),
+            version: 3,
             can: false,
             tasks: 2,
             obstacles: vec![obstacle()],

@@ -162,7 +162,7 @@ async fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Get(args) => get::run(args, &client()?, &screen).await,
         Command::Describe(args) => describe::run(args, &client()?, &screen).await,
         Command::Explain(args) => explain::explain(args, &client()?, &screen).await,
-        Command::WhyNot(args) => explain::why_not(args, &client()?, &screen).await,
+        Command::WhyNot(args) => Ok(explain::why_not(args, &client()?, &screen).await),
         Command::At(args) => at::run(args, &client()?, &screen).await,
         Command::Logs(args) => logs::run(args, &client()?).await,
         Command::Stop(args) => orders::stop(args, &client()?, &screen).await,

@@ -32,7 +32,7 @@ const ON_THE_WAY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RefreshArgs {
-    /// How long to wait for the control plane's word that it was told, and for what came of it
+    /// How long to wait for the control plane's word that it was told, and for what came of it; for the look itself 20 s at most
     #[arg(long, default_value = "10s", value_name = "TIME")]
     timeout: Millis,
     /// Tell what became of this commit

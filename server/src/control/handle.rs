@@ -24,9 +24,9 @@ pub(super) const INPUTS: usize = 1024;
 /// repository in memory, and takes a processor for as long as it is worked out.
 const PREVIEWS: usize = 4;
 
-/// Heads of pull requests that are fetched at once. They take no place of a preview: a slow forge keeps nobody's `muster plan`
-/// waiting.
-const PULLS: usize = 2;
+/// So many heads of pull requests are fetched at a time, into a mirror that they share. They take no place of a preview: a slow
+/// forge keeps nobody's `muster plan` waiting.
+const PULLS: usize = 1;
 
 /// So many records a watcher may lag behind before it has to read on from the journal.
 const WATCH_BUFFER: usize = 4096;

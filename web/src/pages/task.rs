@@ -169,7 +169,7 @@ fn nearest(id: Memo<String>) -> AnyView {
     };
     view! {
         {move || explanation.data.get().filter(|found| !found.nearest.is_empty()).map(|found| view! {
-            <section class="panel" aria-label="Nearest hosts" data-test-nearest>
+            <section class="panel apart" aria-label="Nearest hosts" data-test-nearest>
                 <div class="panel-head"><h2>"What would let it start"</h2><span class="grow"></span><span class="dim">"the nearest hosts"</span></div>
                 <div class="nearest">{found.nearest.iter().map(host).collect_view()}</div>
             </section>

@@ -128,12 +128,22 @@ fn says_the_same(known: &Blocked, blocked: &Blocked, many_wait: bool) -> bool {
 }
 
 fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
-    let mut queue: Vec<(Tier, bool, Timestamp, &TaskId)> = fleet
+    let mut queue: Vec<_> = in_line(fleet, now).collect();
+    queue.sort();
+    queue.into_iter().map(|(.., id)| id.clone()).collect()
+}
+
+/// The tasks that are due, in no order, each with what its place in the queue follows from.
+fn in_line(
+    fleet: &Fleet,
+    now: Timestamp,
+) -> impl Iterator<Item = (Tier, bool, Timestamp, &TaskId)> {
+    fleet
         .jobs
         .values()
         .flat_map(|job| job.tasks.values().map(move |task| (job, task)))
         .filter(|(job, task)| is_asked_for(job, task))
-        .filter_map(|(job, task)| match &task.phase {
+        .filter_map(move |(job, task)| match &task.phase {
             TaskPhase::Queued {
                 reason,
                 since,
@@ -147,15 +157,13 @@ fn due_tasks(fleet: &Fleet, now: Timestamp) -> Vec<TaskId> {
                 None
             }
         })
-        .collect();
-    queue.sort();
-    queue.into_iter().map(|(.., id)| id.clone()).collect()
 }
 
 /// How many tasks are placed before one that is due; none if it is not due to be placed.
 pub fn ahead_of(fleet: &Fleet, task: &TaskId, now: Timestamp) -> Option<u32> {
-    let at = due_tasks(fleet, now).iter().position(|due| due == task)?;
-    Some(u32::try_from(at).unwrap_or(u32::MAX))
+    let own = in_line(fleet, now).find(|(.., id)| *id == task)?;
+    let before = in_line(fleet, now).filter(|other| *other < own).count();
+    Some(u32::try_from(before).unwrap_or(u32::MAX))
 }
 
 /// Whether a task may start. That nothing stops when a document is removed starts nothing that has never run: who takes back a

@@ -38,10 +38,10 @@ pub fn remedy(host: &Host, refusal: &HostRefusal) -> String {
                 .to_owned()
         }
         HostRefusal::WrongZone { zone } => {
-            format!("add {zone} to `constraints.hard.zones`, or hosts to the zones that stand there")
+            format!("add `{zone}` to `constraints.hard.zones`, or hosts to the zones that stand there")
         }
         HostRefusal::WrongHost => {
-            format!("add {} to `constraints.hard.hosts`", host.name)
+            format!("add `{}` to `constraints.hard.hosts`", host.name)
         }
         HostRefusal::LabelMissing { label } => format!(
             "start the host's agent with `--label {label}`, or take the label out of `constraints.hard.hostLabels`"

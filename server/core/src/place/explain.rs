@@ -32,8 +32,14 @@ impl Class<'_> {
                 (distance.sum(), Candidate { host, refusals })
             })
             .collect();
-        found.sort_by(|(one, a), (other, b)| (one, &a.host.name).cmp(&(other, &b.host.name)));
-        found.truncate(most);
+        let nearer = |(one, a): &(u64, Candidate<'a>), (other, b): &(u64, Candidate<'a>)| {
+            (one, &a.host.name).cmp(&(other, &b.host.name))
+        };
+        if found.len() > most {
+            found.select_nth_unstable_by(most, nearer);
+            found.truncate(most);
+        }
+        found.sort_by(nearer);
         found.into_iter().map(|(_, candidate)| candidate).collect()
     }
 }

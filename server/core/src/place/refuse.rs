@@ -154,9 +154,11 @@ impl Board<'_> {
                 found(HostRefusal::PortTaken { port })?;
             }
         }
+        let mut has_room = true;
         for kind in 0..KINDS {
             let (free, needed) = (row.has[kind].saturating_sub(row.taken[kind]), needs[kind]);
             if needed > free {
+                has_room = false;
                 found(HostRefusal::TooLittle {
                     resource: RESOURCES[kind],
                     free,
@@ -164,7 +166,8 @@ impl Board<'_> {
                 })?;
             }
         }
-        let kept = row.kept.as_ref();
+        // What is too little as it is need not be said to be kept, too.
+        let kept = row.kept.as_ref().filter(|_| has_room);
         if let Some(task) = kept.and_then(|kept| kept.from(&row.has, &row.taken, spec)) {
             found(HostRefusal::KeptFor { task: task.clone() })?;
         }

@@ -66,12 +66,16 @@ pub fn explain(fleet: &Fleet, job: &Job, task: &Task, now: Timestamp) -> Explana
     explanation
 }
 
-/// Whether a host can take a task of the version of a job that holds; none if there is no such host.
+/// Whether a host can take a task that a job would start now; none if there is no such host.
 pub fn why_not(fleet: &Fleet, job: &Job, host: HostId, now: Timestamp) -> Option<WhyNot> {
     let known = fleet.hosts.get(&host)?;
     let mut board = Board::of(fleet, now);
     let at = board.at(host)?;
-    let class = Class::new(&mut board, job.spec());
+    let version = job
+        .versions
+        .get(&job.next_version(job.version))
+        .unwrap_or_else(|| job.current());
+    let class = Class::new(&mut board, &version.spec);
     let refusals = class.refusals(&board, at);
     let tasks = job
         .tasks
@@ -81,6 +85,7 @@ pub fn why_not(fleet: &Fleet, job: &Job, host: HostId, now: Timestamp) -> Option
     Some(WhyNot {
         job: job.id.to_string(),
         host: known.name.clone(),
+        version: version.number,
         can: refusals.is_empty(),
         tasks: u32::try_from(there.count()).unwrap_or(u32::MAX),
         obstacles: obstacles(known, &refusals),

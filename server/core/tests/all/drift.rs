@@ -15,6 +15,7 @@ use muster_schemas::rollout::RolloutWord;
 use muster_schemas::spec::{CpuMillis, Headroom, IgnoredFields, JobSpec, PolicySpec, RedBlack};
 use muster_schemas::state::{Actor, AttemptStatus, StopOrder, StopReason};
 use muster_schemas::wire::{Assignments, PutBack};
+use std::collections::BTreeSet;
 
 /// Enough for a few tasks to be healthy for long enough.
 const ENOUGH: u32 = 12;
@@ -666,6 +667,34 @@ fn an_aborted_rollout_is_drift_until_it_is_tried_again() {
     let (field, wanted, found, cause, who) = &told[0];
     assert_eq!([field, wanted, found, cause, who], first);
     assert_eq!((told[1].0.as_str(), told.len()), ("image (digest)", 2));
+
+    // What git asks for meanwhile and is kept back takes its place: the aborted version is not asked for any more.
+    let scope = FreezeScope::Job { job: "web".into() };
+    let freeze = Command::Freeze {
+        scope: scope.clone(),
+        reason: "we look".to_owned(),
+        until: None,
+    };
+    world.command(freeze).expect("it can be frozen");
+    world.commit(
+        vec![of("registry.example.com/app:3", "web@example.com")],
+        None,
+    );
+    let causes = |world: &World| -> BTreeSet<&'static str> {
+        let entries = drift(&world.fleet, world.now);
+        entries.iter().map(|entry| entry.cause.word()).collect()
+    };
+    assert_eq!(causes(&world), BTreeSet::from(["withheld"]));
+    world.commit(
+        vec![of("registry.example.com/app:2", "web@example.com")],
+        None,
+    );
+    assert_eq!(causes(&world), BTreeSet::from(["rollout_aborted"]));
+    let resume = Command::Resume {
+        scope,
+        reason: "seen".to_owned(),
+    };
+    world.command(resume).expect("it is frozen");
     tell(&mut world, RolloutWord::Retry);
     assert_eq!(drift(&world.fleet, world.now), []);
 }

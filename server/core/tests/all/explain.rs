@@ -66,14 +66,14 @@ fn what_fits_nowhere_is_told_with_the_nearest_hosts_and_what_would_help() {
       free 2 GiB more there, add a host, or ask for less in `resources.memory`
     host-0 in a
     - it is in zone a
-      add a to `constraints.hard.zones`, or hosts to the zones that stand there
+      add `a` to `constraints.hard.zones`, or hosts to the zones that stand there
     - too little CPU (has 2 CPUs free, needs 4 CPUs)
       free 2 CPUs more there, add a host, or ask for less in `resources.cpu`
     - too little memory (has 6 GiB free, needs 8 GiB)
       free 2 GiB more there, add a host, or ask for less in `resources.memory`
     host-2 in c
     - it is in zone c
-      add c to `constraints.hard.zones`, or hosts to the zones that stand there
+      add `c` to `constraints.hard.zones`, or hosts to the zones that stand there
     - too little CPU (has 2 CPUs free, needs 4 CPUs)
       free 2 CPUs more there, add a host, or ask for less in `resources.cpu`
     - too little memory (has 6 GiB free, needs 8 GiB)

@@ -252,6 +252,7 @@ fn a_report_of_nothing_new_leaves_no_record() {
     world.commit(vec![service("web", 1)], None);
     world.pass(2);
     let before = world.journal.len();
+    world.restless = true;
     world.pass(30);
     assert_eq!(world.journal.len(), before);
     // Of a pull, tenths are told.

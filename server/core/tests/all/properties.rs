@@ -149,8 +149,9 @@ proptest! {
 
     /// Also that the fleet is the fold of its journal, and that decisions come to rest: `World` looks after each input.
     #[test]
-    fn whatever_happens_the_laws_hold(hosts in 1..4u32, steps in vec(step(), 1..25)) {
+    fn whatever_happens_the_laws_hold(hosts in 1..4u32, steps in vec(step(), 1..25), restless in any::<bool>()) {
         let mut world = World::new(hosts);
+        world.restless = restless;
         let mut laws = Laws::default();
         for step in steps {
             play(&mut world, step);

@@ -250,7 +250,8 @@ proptest! {
         let policy = pruning_within(Millis::secs(120));
         let mut world = world(&policy);
         let mut sizes = [4u32; 6];
-        let mut asked: Vec<(jiff::Timestamp, [u32; 6])> = vec![(world.now, sizes)];
+        // At each moment: the sizes that hold, and those that git asks for.
+        let mut asked: Vec<(jiff::Timestamp, [u32; 6], [u32; 6])> = vec![(world.now, sizes, sizes)];
         let names = ["a", "b", "c", "d", "e", "f"];
         for (job, size, by_commit, pause) in steps {
             if by_commit {
@@ -265,20 +266,24 @@ proptest! {
                 sizes = wanted;
             } else if size > 0 {
                 // Some sizes are refused; that is the point. Git's own is what a plan has let through: going back to it takes
-                // nothing away of what anybody may count on.
+                // away what somebody had beyond that, and is never refused.
                 let _ = scale(&mut world, names[job], size);
                 let says = world.fleet.jobs.get(&JobId::from(names[job])).map(|job| job.spec().size());
                 if says == Some(size) {
-                    for (_, before) in &mut asked {
-                        before[job] = before[job].min(size);
+                    for (_, before, git) in &mut asked {
+                        before[job] = before[job].min(git[job].max(size));
                     }
                 }
             }
             world.pass(pause);
             let now = names.map(|name| world.fleet.jobs.get(&JobId::from(name)).map_or(0, |job| job.size_asked_for()));
-            asked.push((world.now, now));
+            let git = names.map(|name| {
+                let job = world.fleet.jobs.get(&JobId::from(name)).filter(|job| job.declared);
+                job.map_or(0, |job| job.spec().size())
+            });
+            asked.push((world.now, now, git));
             let begin = world.now - policy.limits.plan_window.signed();
-            for (_, before) in asked.iter().filter(|(at, _)| *at > begin) {
+            for (_, before, _) in asked.iter().filter(|(at, ..)| *at > begin) {
                 let taken: u32 = before.iter().zip(now).map(|(before, now)| before.saturating_sub(now)).sum();
                 // A fifth of 24 is less than 5.
                 prop_assert!(taken <= 5, "{taken} within the window: {asked:?}");

@@ -11,6 +11,10 @@ use muster_core::view::{explain, why_not};
 use muster_schemas::api::Problem;
 use muster_schemas::explain::{Explanation, WhyNot};
 use muster_schemas::ids::JobId;
+use tokio::sync::Semaphore;
+
+/// So many answers are worked out at a time: each is as much work as a pass of the scheduler.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// Why a task waits.
 #[utoipa::path(
@@ -36,6 +40,7 @@ pub async fn explain_task(
     query.finish()?;
     let id = task_id(&id)?;
     let scene = state.scene(moment).await?;
+    let _place = PLACES.acquire().await;
     scene
         .look(|fleet, now| {
             let job = fleet.jobs.get(&id.job)?;
@@ -49,7 +54,7 @@ pub async fn explain_task(
 /// Why a host takes no task of a job.
 #[utoipa::path(
     get, path = "/api/v1/jobs/{job}/why-not/{host}", tag = "jobs", operation_id = "why_not",
-    description = "Whether a host can take a task of the job as its document now is; if not, all that is in the way and what would remove it. It is worked out when it is asked for, by the function that places tasks.",
+    description = "Whether a host can take a task that the job would start now; if not, all that is in the way and what would remove it. It is worked out when it is asked for, by the function that places tasks.",
     params(
         ("job" = String, Path, description = "The job"),
         ("host" = String, Path, description = "The host's id, or its name"),
@@ -71,6 +76,7 @@ pub async fn why_not_host(
     query.finish()?;
     let job = JobId::from(job);
     let scene = state.scene(moment).await?;
+    let _place = PLACES.acquire().await;
     let answer = scene.look(|fleet, now| {
         let host = known_host(fleet, &host)?;
         let known = fleet.jobs.get(&job).ok_or_else(|| super::no_job(&job))?;

@@ -28,6 +28,14 @@ use proptest::test_runner::FileFailurePersistence;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
+/// Whether fewer random inputs than usual are asked for, as right after an edit: then whatever takes long is made smaller, too.
+pub fn is_quick() -> bool {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked
+        .and_then(|cases| cases.parse().ok())
+        .is_some_and(|cases: u32| cases < 10)
+}
+
 /// So many random inputs in a usual run; `PROPTEST_CASES=5000` looks further. One that failed once is kept in `regressions`, beside
 /// the test, and tried first.
 pub fn settings(cases: u32, regressions: &'static str) -> ProptestConfig {
@@ -39,13 +47,16 @@ pub fn settings(cases: u32, regressions: &'static str) -> ProptestConfig {
     }
 }
 
-/// The control plane decides anew after this time at the latest.
+/// Something is decided anew after this time at the latest. A cell does it once a second, due or not; a world that is `restless`,
+/// too.
 const TICK: SignedDuration = SignedDuration::from_secs(5);
 
 pub struct World {
     pub fleet: Fleet,
     /// The fold of the journal, which has to be the fleet.
     folded: Fleet,
+    /// Whether it decides once a second, due or not, and agents repeat what they have said: slower, and what only comes about so is seen.
+    pub restless: bool,
     /// When something was last decided.
     decided: Timestamp,
     /// What each connected host's agent last told.
@@ -195,6 +206,7 @@ impl World {
         let mut world = Self {
             fleet: Fleet::default(),
             folded: Fleet::default(),
+            restless: false,
             decided: Timestamp::UNIX_EPOCH,
             told: BTreeMap::new(),
             now: "2026-11-23T12:00:00Z".parse().expect("a time"),
@@ -403,7 +415,8 @@ impl World {
                 }
             }
             let told = Told { statuses, removed };
-            if self.told.get(&host).is_some_and(|last| last.says(&told)) {
+            let last = self.told.get(&host).filter(|_| !self.restless);
+            if last.is_some_and(|last| last.says(&told)) {
                 continue;
             }
             let statuses = told.statuses.clone();
@@ -504,6 +517,8 @@ impl World {
     }
 
     pub fn report(&mut self, host: HostId, status: AttemptStatus) {
+        // The next complete report may say something else again.
+        self.told.remove(&host);
         let report = Report {
             complete: false,
             fence: Fence::default(),
@@ -527,7 +542,7 @@ impl World {
         for _ in 0..seconds {
             self.now += SignedDuration::from_secs(1);
             let is_due = self.due.is_some_and(|due| due <= self.now);
-            if is_due || self.now.duration_since(self.decided) >= TICK {
+            if is_due || self.restless || self.now.duration_since(self.decided) >= TICK {
                 self.tick();
             }
             self.agents();
