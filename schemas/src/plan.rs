@@ -438,6 +438,8 @@ pub enum HoldReason {
     },
     /// It changes the policy, and the policy wants that approved.
     PolicyChanges,
+    /// The repository cannot be read or followed: whether it still asks for this nobody knows. No approval lets it through.
+    RepositoryInTrouble,
     /// A hook runs before it.
     HookRuns {
         /// The hook.
@@ -483,6 +485,7 @@ impl HoldReason {
             | HoldReason::HookFailed { .. } => true,
             HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::RepositoryInTrouble
             | HoldReason::HookRuns { .. } => false,
         }
     }
@@ -535,6 +538,9 @@ impl std::fmt::Display for HoldReason {
             HoldReason::PolicyChanges => {
                 f.write_str("it changes the policy, which the policy wants approved")
             }
+            HoldReason::RepositoryInTrouble => f.write_str(
+                "the repository is in trouble; it is looked at again once that can be read and followed",
+            ),
             HoldReason::HookRuns { job } => {
                 write!(
                     f,

@@ -77,7 +77,9 @@ impl Town {
     }
 
     async fn deploy(&self, id: &str, mut wish: Value) -> Value {
-        wish["job"] = json!("web");
+        if wish["job"].is_null() {
+            wish["job"] = json!("web");
+        }
         let (status, answer) = self
             .plane
             .post(&format!("/api/v1/deploys/{id}"), wish)
@@ -139,5 +141,55 @@ async fn a_deploy_that_changed_nothing_undoes_nobodys_commit() {
     assert_eq!(taken_back["taken_back"], theirs);
     assert!(town.text().contains("desired: 5"));
     assert_eq!(town.repo.git(&["rev-parse", "HEAD"]), theirs);
+    town.plane.stop().await;
+}
+
+/// What stands in a document that somebody broke meanwhile is not undone by their commit: it is once the document can be read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_does_not_hold_keeps_its_deploy_from_being_undone_until_it_does() {
+    let town = Town::new().await;
+    town.deploy("d1", json!({"env": {"MODE": "new"}})).await;
+    let theirs = town.edit("owner:", "ownr:");
+    town.plane
+        .until("it is read", |fleet| fleet["revision"]["commit"] == theirs)
+        .await;
+    let path = "/api/v1/deploys/d1/cancel";
+    let (status, answer) = town.plane.post(path, json!({})).await;
+    assert!(status.is_success(), "{answer}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let deploy = town.plane.get("/api/v1/deploys/d1").await;
+    assert_eq!(deploy["taken_back"], Value::Null, "{deploy:#}");
+    town.edit("ownr:", "owner:");
+    let deploy = town
+        .until("d1", |deploy| !deploy["taken_back"].is_null())
+        .await;
+    assert_ne!(deploy["taken_back"], theirs);
+    assert!(!town.text().contains("MODE"), "{}", town.text());
+    town.plane.stop().await;
+}
+
+/// Any other text would begin all of the batch's work once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canceled_run_of_a_batch_is_not_followed_by_another_one() {
+    let town = Town::new().await;
+    let batch = format!(
+        "apiVersion: muster/v1\nkind: Job\nname: sum\nowner: team@example.com\nimage: {}\nbatch:\n  size: 2\n  run: first\n",
+        image(1)
+    );
+    town.repo.write("sum.yaml", batch.as_bytes());
+    let theirs = town.repo.commit("a batch");
+    town.repo.git(&["push", "-q", &town.bare, "main"]);
+    town.plane
+        .until("it is read", |fleet| fleet["revision"]["commit"] == theirs)
+        .await;
+    let wish = json!({"job": "sum", "run": "second", "env": {"MODE": "new"}});
+    town.deploy("d1", wish).await;
+    town.take_back("d1").await;
+    town.text();
+    let sum = std::fs::read_to_string(town.repo.path().join("sum.yaml")).expect("the document");
+    assert!(
+        sum.contains("run: second") && !sum.contains("MODE"),
+        "{sum}"
+    );
     town.plane.stop().await;
 }

@@ -521,6 +521,11 @@ fn update(
     let resize = job.resize_under(spec, policy);
     let desired = resize.as_ref().map_or(spec.size(), |resize| resize.desired);
     let stops = surplus_tasks(job, desired);
+    // A rollout that is under way has tasks beside those that are asked for: one set or the other leaves anyway.
+    let taken = match &spec.service {
+        Some(_) => stops.min(job.size_asked_for().saturating_sub(desired)),
+        None => stops,
+    };
     let mut notes = notes_of(spec);
     if let Some(resize) = resize.filter(|resize| resize.desired != spec.size()) {
         notes.push(format!(
@@ -596,7 +601,7 @@ fn update(
         starts,
         stops,
         replaces,
-        takes_away: stops.saturating_add(down_at_once),
+        takes_away: taken.saturating_add(down_at_once),
         notes,
     }
 }

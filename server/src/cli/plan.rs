@@ -79,8 +79,10 @@ async fn work_out(args: PlanArgs, client: &Client, screen: &Screen) -> anyhow::R
     // An image may still be on its way while its commit is looked at.
     let mut refused = preview.plan.refused.iter();
     let is_refused = refused.any(|fault| fault.code != "image-unresolved");
+    // What stands in its document changes once the image is there.
+    let changes = preview.changes || !preview.plan.refused.is_empty();
     Ok(ExitCode::from(
-        match (is_refused, preview.would_be_held, preview.changes) {
+        match (is_refused, preview.would_be_held, changes) {
             (true, _, _) => 2,
             (false, true, _) => 3,
             (false, false, true) => 1,

@@ -156,6 +156,7 @@ impl Cell for RunningCell {
                         | Refusal::NotForThisJob { .. }
                         | Refusal::NotForThisRollout { .. }
                         | Refusal::NotFrozen(_)
+                        | Refusal::FrozenForLonger(_)
                         | Refusal::JobIsLeaving(_)
                         | Refusal::OutsideCapacity { .. }
                         | Refusal::JobIsFrozen { .. }

@@ -43,15 +43,24 @@ impl TakeBack {
         let own = history
             .iter()
             .rposition(|(_, id)| id == self.deploy.id.as_str());
-        let (Some(own), Some(path)) = (own, place_of(&head.files, &self.deploy.spec.job)) else {
+        let Some(own) = own else {
             return nothing();
         };
+        let job = &self.deploy.spec.job;
         let mut past = Past {
             remote,
             history,
             read: BTreeMap::new(),
         };
-        let job = &self.deploy.spec.job;
+        // Whether the values of a document that does not hold still stand nobody can say: once it is mended they may.
+        if job_in(&head.files, job).is_none()
+            && let Some(fault) = fault_of(&head.files, &past.before(own, job)?.path, job)
+        {
+            return Err(CommandFault::Conflict(fault));
+        }
+        let Some(path) = place_of(&head.files, job) else {
+            return nothing();
+        };
         let mut text = edit(&head, &path, |text| Ok(text.to_owned()))?;
         let mut is_changed = false;
         for (field, asked) in fields(&self.deploy.spec) {
@@ -151,7 +160,19 @@ fn job_in(files: &[SpecFile], job: &JobId) -> Option<JobSpec> {
         })
 }
 
-/// Each field that a deploy sets, with the wish for that field alone.
+/// Why the document of a job does not hold, of which the file was `path`; none where there is no such document.
+fn fault_of(files: &[SpecFile], path: &str, job: &JobId) -> Option<String> {
+    let read = specs::read(files);
+    let mut faults = read.diagnostics.iter();
+    let fault = faults.find(|fault| fault.job.as_ref() == Some(job) || fault.path == path)?;
+    Some(format!(
+        "the document of job `{job}` does not hold: {}:{}: {}",
+        fault.path, fault.line, fault.message
+    ))
+}
+
+/// Each field that a deploy sets and that can be taken back, with the wish for that field alone. A run of a batch is none of them: any
+/// other text, also one from before, would begin all of its work once more.
 fn fields(spec: &DeploySpec) -> Vec<(Vec<String>, DeploySpec)> {
     let nothing = DeploySpec {
         image: None,
@@ -191,10 +212,6 @@ fn fields(spec: &DeploySpec) -> Vec<(Vec<String>, DeploySpec)> {
                 ..nothing.clone()
             },
         ));
-    }
-    if spec.run.is_some() {
-        let run = spec.run.clone();
-        fields.push((path("batch.run"), DeploySpec { run, ..nothing }));
     }
     fields
 }

@@ -1,15 +1,17 @@
 //! How deploys stand: each is under way until the job runs what was asked for, or until it cannot any more.
 
-use super::{Draft, Refusal, automation};
+use super::{Draft, Refusal, automation, rollout};
 use crate::describe::reasons::{counted, take_back_trouble, waits_for};
 use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet, Job, PlanEntry};
 use crate::view::{JobTally, rollout_trouble};
 use jiff::{SignedDuration, Timestamp};
 use muster_schemas::deploy::{DeploySpec, DeployStatus};
 use muster_schemas::event::Event;
-use muster_schemas::ids::DeployId;
+use muster_schemas::ids::{DeployId, JobId};
+use muster_schemas::rollout::AbortReason;
 use muster_schemas::spec::{JobKind, JobSpec};
 use muster_schemas::state::Actor;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// A commit that was made here is read within this time, as long as the repository can be reached: the reading of it is woken.
@@ -130,6 +132,36 @@ pub(super) fn follow_deploys(draft: &mut Draft<'_>) {
             },
         );
     }
+    end_rollouts(draft);
+}
+
+/// Ends the rollouts of what is to be taken back. The commit that does it may be held, or kept waiting: until then nothing more is
+/// replaced, and what served before serves on.
+fn end_rollouts(draft: &mut Draft<'_>) {
+    let fleet = &*draft.fleet;
+    let aborted: BTreeMap<&JobId, Event> = fleet
+        .deploys
+        .iter()
+        .filter(|deploy| deploy.wants_back())
+        .filter_map(|deploy| {
+            let job = fleet.jobs.get(&deploy.spec.job)?;
+            let from = job.versions.get(&job.rollout.as_ref()?.from)?;
+            let brings_it =
+                asks_for(job.spec(), &deploy.spec) && !asks_for(&from.spec, &deploy.spec);
+            let event = Event::RolloutAborted {
+                job: job.id.clone(),
+                version: job.version,
+                reason: AbortReason::Asked {
+                    message: format!("deploy {} is taken back", deploy.id),
+                },
+            };
+            (brings_it && rollout::command::can_be_aborted(job)).then_some((&job.id, event))
+        })
+        .collect();
+    let events: Vec<Event> = aborted.into_values().collect();
+    for event in events {
+        draft.say(automation("deploy"), event);
+    }
 }
 
 /// How a deploy stands.
@@ -173,7 +205,7 @@ pub fn standing(fleet: &Fleet, deploy: &Deploy, now: Timestamp) -> Standing {
         .back()
         .filter(|entry| entry.plan.revision.commit == *commit || entry.made_at >= *committed_at);
     if asked_for {
-        return rollout(fleet, job, deploy, now);
+        return rolled_out(fleet, job, deploy, now);
     }
     let Some(plan) = plan else {
         return UnderWay("its commit is waiting to be read".to_owned());
@@ -231,7 +263,7 @@ fn not_taken(plan: &PlanEntry, deploy: &Deploy) -> Standing {
     )
 }
 
-fn rollout(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standing {
+fn rolled_out(fleet: &Fleet, job: &Job, deploy: &Deploy, now: Timestamp) -> Standing {
     use Standing::{Ended, UnderWay};
     let tally = JobTally::of(fleet, job, now);
     if !tally.waits_for.is_empty() {

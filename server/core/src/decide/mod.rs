@@ -17,7 +17,7 @@ pub mod schedule;
 
 pub(crate) use revision::go_ahead;
 
-use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet};
+use crate::fleet::{DEPLOYS_AT_ONCE, Deploy, Fleet, Freeze};
 use crate::guard;
 use crate::plan::PlanInput;
 use jiff::Timestamp;
@@ -396,6 +396,14 @@ pub enum Refusal {
     /// It is not frozen.
     #[error("{0} is not frozen")]
     NotFrozen(FreezeScope),
+    /// It is frozen for longer already.
+    #[error(
+        "{} is frozen by {} {}: {}; a freeze that ends sooner would take its place: resume it first",
+        .0.scope, .0.by,
+        .0.until.map_or_else(|| "until somebody resumes it".to_owned(), |until| format!("until {until:.0}")),
+        .0.reason
+    )]
+    FrozenForLonger(Box<Freeze>),
     /// A freeze that would be over at once.
     #[error("a freeze until {0} would be over already")]
     FreezeIsOver(Timestamp),
@@ -656,6 +664,12 @@ fn take_command(draft: &mut Draft<'_>, actor: Actor, command: Command) -> Result
             }
             if let Some(until) = until.filter(|until| *until <= draft.now) {
                 return Err(Refusal::FreezeIsOver(until));
+            }
+            // One takes the place of the other: it may not end before.
+            if let Some(known) = draft.fleet.freeze(&scope, draft.now)
+                && until.is_some_and(|until| known.until.is_none_or(|known| until < known))
+            {
+                return Err(Refusal::FrozenForLonger(Box::new(known.clone())));
             }
             draft.say(
                 actor,

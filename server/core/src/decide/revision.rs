@@ -94,7 +94,9 @@ pub(super) fn follow_plans(draft: &mut Draft<'_>) {
         .held_plan()
         .map(|entry| (Arc::clone(&entry.plan), entry.holds.clone()));
     let Some((plan, holds)) = held else {
-        if let Some(plan) = plan_released(draft.fleet, draft.now) {
+        // What was kept back may not be asked for any more.
+        let is_known = draft.fleet.trouble.is_none();
+        if let Some(plan) = plan_released(draft.fleet, draft.now).filter(|_| is_known) {
             submit(draft, automation("guard"), plan);
         }
         return;
@@ -135,6 +137,7 @@ fn reasons_now(
         | HoldReason::Frozen { .. }
         | HoldReason::FrozenByPolicy { .. }
         | HoldReason::OutOfTime { .. }
+        | HoldReason::RepositoryInTrouble
         | HoldReason::HookRuns { .. }
         | HoldReason::HookFailed { .. } => false,
     };
@@ -144,12 +147,15 @@ fn reasons_now(
         }
         (a, b) => a == b,
     };
-    let kept: Vec<&HoldReason> = holds.iter().filter(needs_human).collect();
-    let mut reasons: Vec<HoldReason> = guard::check(fleet, plan, now)
-        .into_iter()
-        .filter(|reason| !kept.iter().any(|kept| same(kept, reason)))
-        .collect();
-    reasons.extend(kept.into_iter().cloned());
+    let mut reasons = guard::check(fleet, plan, now);
+    for kept in holds.iter().filter(needs_human) {
+        match reasons.iter_mut().find(|reason| same(kept, reason)) {
+            // It may be more by now than when it was told.
+            Some(HoldReason::TooManyStops { stops, .. }) if *stops > stops_of(kept) => {}
+            Some(reason) => reason.clone_from(kept),
+            None => reasons.push(kept.clone()),
+        }
+    }
     let entry = fleet.plan(&plan.id);
     if let Some(entry) = entry.filter(|entry| entry.before_hooks.is_some()) {
         // It was let through when its hooks began. Its time need not be now, and what people said yes to then they need not say
@@ -163,12 +169,24 @@ fn reasons_now(
             | HoldReason::PolicyChanges => !approved,
             HoldReason::Frozen { .. }
             | HoldReason::FrozenByPolicy { .. }
+            | HoldReason::RepositoryInTrouble
             | HoldReason::HookRuns { .. }
             | HoldReason::HookFailed { .. } => true,
         });
         reasons.extend(hooks::reasons(fleet, entry));
     }
+    // The last good state holds: what has not gone ahead waits until it is known whether git still asks for it.
+    if fleet.trouble.is_some() {
+        reasons.push(HoldReason::RepositoryInTrouble);
+    }
     reasons
+}
+
+fn stops_of(reason: &HoldReason) -> u32 {
+    match reason {
+        HoldReason::TooManyStops { stops, .. } => *stops,
+        _ => 0,
+    }
 }
 
 fn end_freezes(draft: &mut Draft<'_>) {

@@ -222,6 +222,7 @@ fn every_event() -> Vec<Event> {
         Event::PlanHeld {
             plan: plan().id,
             reasons: vec![
+                HoldReason::RepositoryInTrouble,
                 HoldReason::HookFailed { task: task() },
                 HoldReason::HookRuns {
                     job: JobId::from("migrate"),

@@ -181,6 +181,7 @@ pub fn next_due(fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
             | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::PolicyChanges
             | HoldReason::PolicySigner { .. }
+            | HoldReason::RepositoryInTrouble
             | HoldReason::HookRuns { .. }
             | HoldReason::HookFailed { .. } => None,
         });

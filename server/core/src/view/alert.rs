@@ -117,7 +117,8 @@ fn held_plan(fleet: &Fleet, alerts: &mut Vec<Alert>) {
     let needs_somebody = |entry: &&PlanEntry| {
         entry.holds.iter().any(|reason| match reason {
             HoldReason::OutOfTime { until, .. } => until.is_none(),
-            HoldReason::HookRuns { .. } => false,
+            // That has an alert of its own.
+            HoldReason::RepositoryInTrouble | HoldReason::HookRuns { .. } => false,
             HoldReason::TooManyStops { .. }
             | HoldReason::TooLittleHeadroom { .. }
             | HoldReason::Frozen { .. }

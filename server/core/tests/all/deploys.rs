@@ -217,6 +217,64 @@ fn a_canceled_deploy_is_taken_back_once() {
     assert!(!world.fleet.deploy(&id).unwrap().wants_back());
 }
 
+/// The commit that undoes it may be held or kept waiting: from the word on nothing more is replaced all the same.
+#[test]
+fn what_is_taken_back_replaces_nothing_more() {
+    for surge in [1, 3] {
+        let on = |number: u32| {
+            let mut spec = with_image(
+                service("web", 3),
+                &format!("registry.example.com/app:{number}"),
+            );
+            let rollout = &mut spec.service.as_mut().expect("a service").rollout;
+            rollout.max_surge = surge;
+            vec![spec]
+        };
+        let mut world = World::new(3);
+        world.commit(on(1), None);
+        world.pass(20);
+        let spec = image(&world, 2);
+        deploy(&mut world, "d", spec).unwrap();
+        commit(&mut world, "d", on(2));
+        world.pass(2);
+        let old = |world: &World| {
+            let job = &world.fleet.jobs[&JobId::from("web")];
+            let tasks = job
+                .tasks
+                .values()
+                .filter(|task| world.fleet.is_healthy(task));
+            tasks.filter(|task| task.version == 1).count()
+        };
+        let before = old(&world);
+        assert!(before > 0, "{surge}");
+        let cancel = Command::CancelDeploy {
+            deploy: DeployId::from("d"),
+            reason: "we changed our mind".to_owned(),
+        };
+        world.command(cancel).unwrap();
+        for _ in 0..120 {
+            world.pass(1);
+            assert!(
+                old(&world) >= before,
+                "{surge}: {} of {before}",
+                old(&world)
+            );
+        }
+        assert_eq!((old(&world), world.healthy("web")), (3, 3), "{surge}");
+        // Then the commit comes, and changes nothing any more.
+        let taken_back = Input::DeployTakenBack {
+            deploy: DeployId::from("d"),
+            commit: CommitId(format!("{:040x}", 1001)),
+        };
+        world.give(taken_back).unwrap();
+        let stops = world.stops();
+        world.commit(on(1), None);
+        world.pass(60);
+        assert!(world.fleet.held_plan().is_none());
+        assert_eq!((world.stops(), world.healthy("web")), (stops, 3), "{surge}");
+    }
+}
+
 #[test]
 fn a_deploy_that_cannot_be_undone_is_said_to_stand_until_it_is_taken_back_again() {
     let mut world = world();

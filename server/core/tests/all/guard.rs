@@ -967,3 +967,122 @@ fn a_new_leader_looks_at_the_repository_before_it_ends_a_grace() {
     world.pass(60);
     assert_eq!((world.stops(), world.healthy("web")), (0, 3));
 }
+
+/// A rollout that is under way has tasks beside those that are asked for, of which one set leaves anyway: going back, or on to something
+/// newer, takes nothing away.
+#[test]
+fn what_follows_in_the_middle_of_a_rollout_is_not_held_for_its_surge() {
+    let jobs = |image: u32| -> Vec<JobSpec> {
+        let image = format!("registry.example.com/app:{image}");
+        (0..13)
+            .map(|number| with_image(service(&format!("job-{number:02}"), 1), &image))
+            .collect()
+    };
+    let mut world = World::new(5);
+    world.commit(jobs(1), None);
+    world.pass(20);
+    for image in [2, 1, 3, 2] {
+        world.commit(jobs(image), None);
+        world.pass(2);
+        assert!(world.fleet.held_plan().is_none(), "{image}");
+        let healthy: usize = (0..13)
+            .map(|number| world.healthy(&format!("job-{number:02}")))
+            .sum();
+        assert!(healthy >= 13, "{healthy} are healthy");
+    }
+    // All of their stops draw on one budget.
+    world.pass(300);
+    assert_eq!(world.fleet.running_tasks(), 13);
+    // What takes tasks away is held in the middle of a rollout as at any other time.
+    world.commit(jobs(4), None);
+    world.pass(2);
+    world.commit(
+        jobs(4)[..6].to_vec(),
+        Some(PolicySpec {
+            prune: true,
+            ..PolicySpec::named("default")
+        }),
+    );
+    world.commit(
+        jobs(5)[..6].to_vec(),
+        Some(PolicySpec {
+            prune: true,
+            ..PolicySpec::named("default")
+        }),
+    );
+    assert!(world.fleet.held_plan().is_some());
+}
+
+/// One freeze of a scope takes the place of another: a quick look must not end what stands until somebody resumes it.
+#[test]
+fn a_freeze_that_ends_sooner_does_not_take_the_place_of_a_longer_one() {
+    let mut world = World::new(1);
+    world.commit(vec![service("web", 1)], None);
+    world.pass(ENOUGH);
+    let freeze = |world: &mut World, who: &str, seconds: Option<i64>| {
+        let command = Command::Freeze {
+            scope: FreezeScope::Cell,
+            reason: "incident 42".to_owned(),
+            until: seconds.map(|seconds| world.now + SignedDuration::from_secs(seconds)),
+        };
+        world.command_by(who, command).map(drop)
+    };
+    freeze(&mut world, "ann", Some(60)).expect("nothing is frozen");
+    freeze(&mut world, "ann", Some(90)).expect("it is longer");
+    let refusal = freeze(&mut world, "bob", Some(30)).unwrap_err();
+    assert!(matches!(refusal, Refusal::FrozenForLonger(_)), "{refusal}");
+    freeze(&mut world, "ann", None).expect("it has no end");
+    let refusal = freeze(&mut world, "bob", Some(3_600)).unwrap_err();
+    insta::assert_snapshot!(refusal, @"the cell is frozen by ann until somebody resumes it: incident 42; a freeze that ends sooner would take its place: resume it first");
+    world.pass(120);
+    assert_eq!(world.fleet.freezes.len(), 1);
+}
+
+/// While nobody knows what git asks for, nothing of what waits goes ahead: not when its time comes, not when a freeze ends, and not by
+/// an approval either.
+#[test]
+fn what_waits_goes_nowhere_while_the_repository_is_in_trouble() {
+    let trouble = || {
+        Input::Trouble(RepositoryTrouble::Unreachable {
+            message: "it is gone".to_owned(),
+        })
+    };
+    let sized = |web: u32, api: u32| vec![service("web", web), service("api", api)];
+    let mut world = World::new(3);
+    world.commit(sized(12, 4), None);
+    world.pass(ENOUGH);
+
+    // Held by the guard, and approved.
+    world.commit(sized(2, 4), None);
+    let held = world.fleet.held_plan().expect("it is held").plan.id.clone();
+    world.give(trouble()).expect("it is taken");
+    let approve = |plan: PlanId| Command::ApprovePlan {
+        plan,
+        reason: "it is right".to_owned(),
+    };
+    world.command(approve(held.clone())).expect("it is held");
+    world.pass(ENOUGH);
+    assert_eq!((world.stops(), world.healthy("web")), (0, 12));
+    let held = world.fleet.held_plan().expect("it waits");
+    assert!(held.holds.contains(&HoldReason::RepositoryInTrouble));
+    // It can be read again, and asks for the same.
+    world.read(world.last_input.clone().expect("it was read"));
+    world.pass(ENOUGH);
+    assert_eq!((world.stops(), world.healthy("web")), (10, 2));
+
+    // Kept back by a freeze that ends meanwhile.
+    let freeze = Command::Freeze {
+        scope: FreezeScope::Job { job: "api".into() },
+        reason: "we look".to_owned(),
+        until: Some(world.now + SignedDuration::from_secs(20)),
+    };
+    world.command(freeze).expect("it can be frozen");
+    world.commit(sized(2, 2), None);
+    world.give(trouble()).expect("it is taken");
+    world.pass(60);
+    assert_eq!((world.fleet.freezes.len(), world.healthy("api")), (0, 4));
+    // Back without it.
+    world.commit(sized(2, 4), None);
+    world.pass(60);
+    assert_eq!((world.stops(), world.healthy("api")), (10, 4));
+}

@@ -223,8 +223,23 @@ fn spec(state: &ApiState, request: DeployRequest) -> Result<DeploySpec, Failure>
 
 /// The absolute address of a deploy, by the name under which this one was asked.
 fn location(headers: &HeaderMap, id: &DeployId) -> Option<String> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let host = text("x-forwarded-host").or_else(|| text("host"))?;
-    let scheme = text("x-forwarded-proto").unwrap_or("http");
+    // Each proxy on the way adds its own; the first is what was asked for.
+    let text = |name: &str| {
+        let all = headers.get(name)?.to_str().ok()?;
+        all.split(',')
+            .next()
+            .map(str::trim)
+            .filter(|first| !first.is_empty())
+    };
+    let is_host = |host: &&str| {
+        let mut letters = host.chars();
+        letters.all(|letter| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter))
+    };
+    let host = text("x-forwarded-host").or_else(|| text("host"));
+    let host = host.filter(is_host)?;
+    let scheme = match text("x-forwarded-proto") {
+        Some("https") => "https",
+        Some(_) | None => "http",
+    };
     Some(format!("{scheme}://{host}/api/v1/deploys/{id}"))
 }

@@ -43,6 +43,11 @@ pub(in crate::decide) fn take(
     Ok(())
 }
 
+/// Whether a rollout is under way that can be ended.
+pub(in crate::decide) fn can_be_aborted(job: &Job) -> bool {
+    allowed(job, RolloutWord::Abort).is_ok()
+}
+
 /// Whether a rollout can be told that now.
 ///
 /// # Errors
