@@ -120,13 +120,26 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
     let commit = &plan.revision.commit;
     let latest = fleet.plans.back();
     if let Some(later) = latest.filter(|latest| latest.plan.revision.commit != *commit) {
-        // What is applied later has it in it, whether or not it was applied by itself.
-        return if entry.applied_at.is_some() || later.applied_at.is_some() {
-            all_of(fleet, &changed_by(fleet, commit), now)
-        } else {
-            let later = short(later.plan.revision.commit.as_str());
-            let sentence = format!("revision {later} has taken its place, and is not applied yet");
-            (CommitState::Pending, sentence)
+        if let Some(fault) = plan.refused.first() {
+            let (path, line, message) = (&fault.path, fault.line, &fault.message);
+            let sentence = format!("its document was not taken: {path}:{line}: {message}");
+            return (CommitState::Failure, sentence);
+        }
+        let by = short(later.plan.revision.commit.as_str());
+        return match (entry.applied_at, later.applied_at) {
+            (Some(_), _) => all_of(fleet, &changed_by(fleet, commit), now),
+            // What is applied later may have it in it.
+            (None, Some(_)) if holds_all_of(fleet, entry) => {
+                all_of(fleet, &changed_by(fleet, commit), now)
+            }
+            (None, Some(_)) => {
+                let sentence = format!("it was never applied: revision {by} took its place");
+                (CommitState::Failure, sentence)
+            }
+            (None, None) => {
+                let sentence = format!("revision {by} has taken its place, and is not applied yet");
+                (CommitState::Pending, sentence)
+            }
         };
     }
     if entry.applied_at.is_none() {
@@ -146,6 +159,24 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
         return (CommitState::Pending, sentence);
     }
     all_of(fleet, &changed_by(fleet, commit), now)
+}
+
+/// Whether the fleet's jobs are what a plan asks for that was not applied by itself.
+fn holds_all_of(fleet: &Fleet, entry: &PlanEntry) -> bool {
+    entry.plan.changes.iter().all(|change| {
+        let job = fleet.jobs.get(&change.job);
+        match &change.action {
+            JobAction::Create { target } | JobAction::Update { target } => {
+                job.is_some_and(|job| *job.spec() == *target.spec)
+            }
+            JobAction::Prune { .. } | JobAction::Undeclare { .. } => {
+                job.is_none_or(|job| !job.declared)
+            }
+            JobAction::Redeclare { .. } | JobAction::Move { .. } => {
+                job.is_some_and(|job| job.declared)
+            }
+        }
+    })
 }
 
 /// The jobs whose tasks the plans for a commit change. There are several plans for one where something was kept back, or an

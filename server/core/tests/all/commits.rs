@@ -117,10 +117,10 @@ fn a_document_that_is_not_taken_is_a_failure_and_an_image_that_is_awaited_is_not
     let awaited = vec![fault("jobs/other.yaml", "image-unresolved")];
     world.commit_with(vec![service("web", 1)], None, awaited);
     assert_eq!(of(&world, 2).0, CommitState::Pending);
-    // What was wrong with the first stays wrong with it.
+    // What was wrong with the first stays wrong with it, and what the second waited for did not come.
     world.commit(vec![service("web", 1)], None);
     assert_eq!(of(&world, 1).0, CommitState::Failure);
-    assert_eq!(of(&world, 2).0, CommitState::Success);
+    assert_eq!(of(&world, 2).0, CommitState::Failure);
     assert_eq!(of(&world, 3).0, CommitState::Success);
 }
 
@@ -270,9 +270,16 @@ fn a_held_commit_waits_for_the_one_that_takes_its_place() {
     );
     world.commit(vec![service("web", 9), service("other", 1)], None);
     world.pass(40);
-    for commit in 2..=4 {
-        assert_eq!(of(&world, commit).0, CommitState::Success, "{commit}");
-    }
+    // Nothing came of what was held.
+    let states = [2, 3, 4].map(|commit| of(&world, commit).0);
+    assert_eq!(
+        states,
+        [
+            CommitState::Failure,
+            CommitState::Failure,
+            CommitState::Success
+        ]
+    );
 }
 
 #[test]
@@ -329,4 +336,35 @@ fn a_revision_that_must_not_be_followed_is_a_failure() {
         &format!("revision {commit} holds no document although jobs are declared"),
     );
     assert_eq!(of(&world, 1).0, CommitState::Success);
+}
+
+/// A green mark beside a commit that nothing came of would be a lie.
+#[test]
+fn a_commit_that_was_never_applied_has_not_succeeded() {
+    let mut world = World::new(3);
+    world.commit(vec![service("web", 12)], None);
+    world.pass(20);
+    // Held, and replaced by one that asks for something else.
+    world.commit(vec![service("web", 2)], None);
+    world.commit(vec![service("web", 12), service("api", 1)], None);
+    world.pass(20);
+    let (state, sentence) = of(&world, 2);
+    assert_eq!(state, CommitState::Failure);
+    assert_eq!(
+        sentence,
+        "it was never applied: revision 000000000000 took its place"
+    );
+
+    // Held, and in a later one that a person let through.
+    world.commit(vec![service("web", 3), service("api", 1)], None);
+    world.commit(vec![service("web", 3), service("api", 2)], None);
+    assert_eq!(of(&world, 4).0, CommitState::Pending);
+    let plan = world.fleet.held_plan().expect("it is held").plan.id.clone();
+    let approve = Command::ApprovePlan {
+        plan,
+        reason: "it is night".to_owned(),
+    };
+    world.command(approve).expect("it is held");
+    world.pass(60);
+    assert_eq!(of(&world, 4).0, CommitState::Success);
 }

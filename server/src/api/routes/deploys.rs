@@ -243,3 +243,33 @@ fn location(headers: &HeaderMap, id: &DeployId) -> Option<String> {
     };
     Some(format!("{scheme}://{host}/api/v1/deploys/{id}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_the_one_that_was_asked_for_first() {
+        let id = DeployId::from("d1");
+        let made = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().expect("a header"));
+            }
+            location(&headers, &id)
+        };
+        let at = |base: &str| Some(format!("{base}/api/v1/deploys/d1"));
+        let own = ("host", "127.0.0.1:7400");
+        assert_eq!(made(&[own]), at("http://127.0.0.1:7400"));
+        let proxies = [
+            own,
+            ("x-forwarded-host", "muster.example.com, inner.example.com"),
+            ("x-forwarded-proto", "https, http"),
+        ];
+        assert_eq!(made(&proxies), at("https://muster.example.com"));
+        let odd = [own, ("x-forwarded-proto", "javascript")];
+        assert_eq!(made(&odd), at("http://127.0.0.1:7400"));
+        assert_eq!(made(&[("x-forwarded-host", "a/b")]), None);
+        assert_eq!(made(&[]), None);
+    }
+}
