@@ -183,6 +183,7 @@ fn again(fleet: &Fleet, change: &JobChange) -> Option<JobChange> {
         JobAction::Create { target } | JobAction::Update { target } => match job {
             None => Some(create(&target.spec, target.image.clone(), &target.source)),
             Some(job) => Some(update(
+                fleet,
                 job,
                 &target.spec,
                 target.image.clone(),
@@ -381,6 +382,14 @@ pub(crate) fn serving_tasks(job: &Job) -> u32 {
     u32::try_from(old.len().max(new.len())).unwrap_or(u32::MAX)
 }
 
+/// Of these, the ones that are not known to serve nobody: what is mended takes nothing away.
+fn tasks_that_may_serve(fleet: &Fleet, job: &Job) -> u32 {
+    let tasks = job.tasks.values();
+    let active = tasks.filter(|task| matches!(task.phase, TaskPhase::Active { .. }));
+    let serving = active.filter(|task| fleet.is_healthy(task) || !fleet.is_reachable(task));
+    u32::try_from(serving.count()).unwrap_or(u32::MAX)
+}
+
 /// So many tasks with a container are more than `desired`: of a batch those with an index beyond it, since the others may have
 /// finished.
 pub(crate) fn surplus_tasks(job: &Job, desired: u32) -> u32 {
@@ -481,10 +490,11 @@ fn job_change(
         };
         return Ok(Some(change));
     }
-    Ok(Some(update(job, spec, image, source, policy)))
+    Ok(Some(update(fleet, job, spec, image, source, policy)))
 }
 
 fn update(
+    fleet: &Fleet,
     job: &Job,
     spec: &Arc<JobSpec>,
     image: String,
@@ -550,7 +560,8 @@ fn update(
                     Strategy::RedBlack(_) => 0,
                     Strategy::Rolling | Strategy::Canary(_) => replaces
                         .min(service.rollout.max_unavailable)
-                        .min(may_be_down),
+                        .min(may_be_down)
+                        .min(tasks_that_may_serve(fleet, job)),
                 };
                 notes.extend(way_of(&service.rollout, replaces, desired));
             }

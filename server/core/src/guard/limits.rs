@@ -2,12 +2,12 @@
 
 use super::{policy, target_spec};
 use crate::drift;
-use crate::fleet::{Fleet, Job};
+use crate::fleet::{Fleet, Job, Task};
 use crate::plan::{serving_tasks, surplus_tasks, takes_away_now};
 use jiff::Timestamp;
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{HoldReason, JobAction, JobChange, LimitScope, Plan};
-use muster_schemas::spec::{JobSpec, PolicySpec, ScopeLimits, Tier};
+use muster_schemas::spec::{JobSpec, PolicySpec, ScopeLimits, Strategy, Tier};
 use std::collections::BTreeMap;
 
 /// What is taken away of one job.
@@ -118,6 +118,37 @@ fn add_before<'a>(
         entry.before = before.saturating_sub(runs_on.min(entry.now));
         entry.gone = before.saturating_sub(runs_on);
     }
+    for job in fleet.jobs.values() {
+        let down = down_by_rollout(fleet, job, begin);
+        if down > 0 {
+            let entry = takes.entry(&job.id);
+            let entry = entry.or_insert_with(|| Takes::of(job.spec(), 0));
+            // What is judged may take the same ones.
+            let more = down.saturating_sub(entry.now);
+            entry.before = entry.before.saturating_add(more);
+        }
+    }
+}
+
+/// So many tasks of a job its rollout has down, or may take down, which nobody approved: what it begins within the window counts until
+/// its new tasks are healthy, so that a series of rollouts is judged as the one that they add up to.
+fn down_by_rollout(fleet: &Fleet, job: &Job, begin: Timestamp) -> u32 {
+    let (Some(rollout), Some(service)) = (&job.rollout, &job.spec().service) else {
+        return 0;
+    };
+    let brought_by = fleet.plan(&job.current().plan);
+    let is_approved = brought_by.is_some_and(|entry| !entry.approvals.is_empty());
+    let may_be_down = match service.rollout.strategy() {
+        Strategy::RedBlack(_) => 0,
+        Strategy::Rolling | Strategy::Canary(_) => service.rollout.max_unavailable,
+    };
+    if may_be_down == 0 || is_approved || rollout.since <= begin {
+        return 0;
+    }
+    let is_new = |task: &&Task| !job.is_outdated(task.version) && fleet.is_healthy(task);
+    let new = job.tasks.values().filter(is_new).count();
+    let new = u32::try_from(new).unwrap_or(u32::MAX);
+    may_be_down.min(job.desired().saturating_sub(new))
 }
 
 /// Tasks of a job whose containers run and are not being stopped.

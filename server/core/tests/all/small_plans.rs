@@ -1,6 +1,6 @@
 //! Many small plans are judged as the one that they add up to.
 
-use crate::common::{World, batch, service, settings};
+use crate::common::{World, batch, service, settings, with_image};
 use jiff::SignedDuration;
 use muster_core::decide::{Command, Refusal};
 use muster_schemas::ids::JobId;
@@ -237,6 +237,66 @@ fn a_smaller_batch_is_judged_by_the_tasks_that_it_gives_up() {
         holds(&world)
     );
     assert_eq!(world.stops(), 3);
+}
+
+/// One commit after the other turns a service into something that never gets healthy, a whole one at a time: what went down and has
+/// not come back counts. What mends it takes nothing away.
+#[test]
+fn rollouts_that_take_services_down_add_up_and_what_mends_them_is_not_held() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let jobs = |bad: usize| -> Vec<JobSpec> {
+        let jobs = names.iter().enumerate().map(|(at, name)| {
+            let image = if at < bad {
+                "registry.example.com/app:2"
+            } else {
+                "registry.example.com/app:1"
+            };
+            let mut spec = with_image(service(name, 4), image);
+            spec.service
+                .as_mut()
+                .expect("a service")
+                .rollout
+                .max_unavailable = 4;
+            spec
+        });
+        jobs.collect()
+    };
+    let mut world = World::new(2);
+    world.commit(jobs(0), None);
+    world.pass(ENOUGH);
+    world.sick.insert("a".to_owned());
+    world.commit(jobs(1), None);
+    world.pass(1);
+    assert_eq!(holds(&world), []);
+    world.commit(jobs(2), None);
+    world.pass(1);
+    assert!(
+        matches!(
+            holds(&world)[..],
+            [HoldReason::TooManyStops {
+                stops: 8,
+                before: 4,
+                ..
+            }]
+        ),
+        "{:?}",
+        holds(&world)
+    );
+    world.pass(ENOUGH);
+    let healthy: usize = names.iter().map(|name| world.healthy(name)).sum();
+    assert_eq!(healthy, 20);
+    // Back to what served.
+    world.commit(jobs(0), None);
+    assert_eq!(holds(&world), []);
+    world.sick.clear();
+    world.pass(60);
+    let healthy: usize = names.iter().map(|name| world.healthy(name)).sum();
+    assert_eq!(healthy, 24);
+    // One that comes up is done with.
+    world.commit(jobs(1), None);
+    world.pass(ENOUGH);
+    world.commit(jobs(2), None);
+    assert_eq!(holds(&world), []);
 }
 
 proptest! {
