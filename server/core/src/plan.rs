@@ -382,11 +382,12 @@ pub(crate) fn serving_tasks(job: &Job) -> u32 {
     u32::try_from(old.len().max(new.len())).unwrap_or(u32::MAX)
 }
 
-/// Of these, the ones that are not known to serve nobody: what is mended takes nothing away.
+/// Of these, the ones that may serve: what mends a service that has never come up takes nothing away. One that was healthy once counts,
+/// since it may be again in a moment.
 fn tasks_that_may_serve(fleet: &Fleet, job: &Job) -> u32 {
-    let tasks = job.tasks.values();
-    let active = tasks.filter(|task| matches!(task.phase, TaskPhase::Active { .. }));
-    let serving = active.filter(|task| fleet.is_healthy(task) || !fleet.is_reachable(task));
+    let attempts = job.tasks.values();
+    let attempts = attempts.filter_map(|task| fleet.current_attempt(task));
+    let serving = attempts.filter(|attempt| attempt.first_healthy_at.is_some());
     u32::try_from(serving.count()).unwrap_or(u32::MAX)
 }
 
@@ -533,7 +534,7 @@ fn update(
     let stops = surplus_tasks(job, desired);
     // A rollout that is under way has tasks beside those that are asked for: one set or the other leaves anyway.
     let taken = match &spec.service {
-        Some(_) => stops.min(job.size_asked_for().saturating_sub(desired)),
+        Some(_) => stops.min(job.desired().saturating_sub(desired)),
         None => stops,
     };
     let mut notes = notes_of(spec);

@@ -57,6 +57,8 @@ pub fn predict(fleet: &Fleet, plan: &Plan, now: Timestamp) -> Prediction {
     };
     // Held plans are predicted as if somebody approved them; freezes and budgets hold.
     world.fleet.plans.clear();
+    // What is read and planned is known, whatever the trouble was before.
+    world.fleet.trouble = None;
     world.step(&mut new_id, |draft| {
         draft.say(
             automation("predict"),

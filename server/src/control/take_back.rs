@@ -10,6 +10,7 @@ use muster_core::specs::edit::restore_field;
 use muster_core::specs::{self, SpecFile};
 use muster_schemas::deploy::DeploySpec;
 use muster_schemas::ids::{CommitId, JobId};
+use muster_schemas::plan::Diagnostic;
 use muster_schemas::spec::{JobSpec, Spec};
 use std::collections::BTreeMap;
 
@@ -164,7 +165,11 @@ fn job_in(files: &[SpecFile], job: &JobId) -> Option<JobSpec> {
 fn fault_of(files: &[SpecFile], path: &str, job: &JobId) -> Option<String> {
     let read = specs::read(files);
     let mut faults = read.diagnostics.iter();
-    let fault = faults.find(|fault| fault.job.as_ref() == Some(job) || fault.path == path)?;
+    let is_its_own = |fault: &&Diagnostic| match &fault.job {
+        Some(named) => named == job,
+        None => fault.path == path,
+    };
+    let fault = faults.find(is_its_own)?;
     Some(format!(
         "the document of job `{job}` does not hold: {}:{}: {}",
         fault.path, fault.line, fault.message

@@ -132,12 +132,11 @@ pub(super) fn follow_deploys(draft: &mut Draft<'_>) {
             },
         );
     }
-    end_rollouts(draft);
 }
 
 /// Ends the rollouts of what is to be taken back. The commit that does it may be held, or kept waiting: until then nothing more is
 /// replaced, and what served before serves on.
-fn end_rollouts(draft: &mut Draft<'_>) {
+pub(super) fn end_rollouts(draft: &mut Draft<'_>) {
     let fleet = &*draft.fleet;
     let aborted: BTreeMap<&JobId, Event> = fleet
         .deploys
@@ -145,9 +144,10 @@ fn end_rollouts(draft: &mut Draft<'_>) {
         .filter(|deploy| deploy.wants_back())
         .filter_map(|deploy| {
             let job = fleet.jobs.get(&deploy.spec.job)?;
-            let from = job.versions.get(&job.rollout.as_ref()?.from)?;
-            let brings_it =
-                asks_for(job.spec(), &deploy.spec) && !asks_for(&from.spec, &deploy.spec);
+            // Of what others have committed since, nothing is ended.
+            let began = job.versions.get(&job.current().template)?;
+            let (commit, _) = deploy.commit.as_ref()?;
+            let brings_it = began.revision.commit == *commit;
             let event = Event::RolloutAborted {
                 job: job.id.clone(),
                 version: job.version,

@@ -763,6 +763,7 @@ pub fn follow(draft: &mut Draft<'_>) -> Option<Timestamp> {
     lifecycle::order_due_stops(draft);
     if !draft.fleet.down {
         revision::follow_plans(draft);
+        deploy::end_rollouts(draft);
         begin::follow_waiting(draft);
         begin::follow_after_hooks(draft);
         drift::follow_drift(draft);

@@ -147,15 +147,18 @@ fn reasons_now(
         }
         (a, b) => a == b,
     };
-    let mut reasons = guard::check(fleet, plan, now);
-    for kept in holds.iter().filter(needs_human) {
-        match reasons.iter_mut().find(|reason| same(kept, reason)) {
-            // It may be more by now than when it was told.
-            Some(HoldReason::TooManyStops { stops, .. }) if *stops > stops_of(kept) => {}
-            Some(reason) => reason.clone_from(kept),
-            None => reasons.push(kept.clone()),
-        }
-    }
+    let found = guard::check(fleet, plan, now);
+    let kept: Vec<&HoldReason> = holds.iter().filter(needs_human).collect();
+    let is_kept = |reason: &&HoldReason| kept.iter().any(|kept| same(kept, reason));
+    let others = found.iter().filter(|reason| !is_kept(reason));
+    let mut reasons: Vec<HoldReason> = others.cloned().collect();
+    reasons.extend(kept.iter().map(|kept| {
+        // It may be more by now than when it was told.
+        let is_more =
+            |reason: &&HoldReason| same(kept, reason) && stops_of(reason) > stops_of(kept);
+        let more = found.iter().find(is_more);
+        more.map_or_else(|| (*kept).clone(), Clone::clone)
+    }));
     let entry = fleet.plan(&plan.id);
     if let Some(entry) = entry.filter(|entry| entry.before_hooks.is_some()) {
         // It was let through when its hooks began. Its time need not be now, and what people said yes to then they need not say

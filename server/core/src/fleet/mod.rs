@@ -222,7 +222,7 @@ impl PlanEntry {
     }
 
     /// The parts of the cell of which people have approved what it takes away; none is all of it.
-    pub(super) fn parts_approved(&self) -> Vec<Option<LimitScope>> {
+    pub(crate) fn parts_approved(&self) -> Vec<Option<LimitScope>> {
         if self.approvals.is_empty() {
             return Vec::new();
         }

@@ -4,7 +4,7 @@ use super::{policy, target_spec};
 use crate::drift;
 use crate::fleet::{Fleet, Job, Task};
 use crate::plan::{serving_tasks, surplus_tasks, takes_away_now};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_schemas::ids::JobId;
 use muster_schemas::plan::{HoldReason, JobAction, JobChange, LimitScope, Plan};
 use muster_schemas::spec::{JobSpec, PolicySpec, ScopeLimits, Strategy, Tier};
@@ -16,6 +16,8 @@ struct Takes<'a> {
     tier: Tier,
     /// Tasks that what is judged takes.
     now: u32,
+    /// Those of them that are what runs beyond the size that is asked for, be it left from before.
+    beyond: u32,
     /// Tasks that were taken shortly before, and are not given back by it.
     before: u32,
     /// Those of them that do not run any more.
@@ -23,11 +25,12 @@ struct Takes<'a> {
 }
 
 impl<'a> Takes<'a> {
-    fn of(spec: &'a JobSpec, now: u32) -> Self {
+    fn of(spec: &'a JobSpec, now: u32, beyond: u32) -> Self {
         Self {
             app: spec.app(),
             tier: spec.tier,
             now,
+            beyond,
             before: 0,
             gone: 0,
         }
@@ -48,12 +51,19 @@ pub(super) fn too_many_stops(
     // What runs may have become less since the plan was made, and a part of it more.
     let changed = plan.changes.iter().filter_map(|change| {
         let takes = takes_away_now(fleet, change);
-        Some((&change.job, Takes::of(changed_spec(fleet, change)?, takes)))
+        let spec = changed_spec(fleet, change)?;
+        // Of a service that gets smaller only the change of its size counts.
+        let is_resized =
+            matches!(change.action, JobAction::Update { .. }) && spec.service.is_some();
+        let beyond = if is_resized { 0 } else { takes };
+        Some((&change.job, Takes::of(spec, takes, beyond)))
     });
     let mut takes: BTreeMap<&JobId, Takes<'_>> = changed.collect();
     for (job, shrinks_by) in shrunk_by_policy(fleet, plan) {
         let entry = takes.entry(&job.id);
-        entry.or_insert_with(|| Takes::of(job.spec(), 0)).now += shrinks_by;
+        let entry = entry.or_insert_with(|| Takes::of(job.spec(), 0, 0));
+        entry.now += shrinks_by;
+        entry.beyond += shrinks_by;
     }
     let size_after = |job: &Job| {
         let change = plan.changes.iter().find(|change| change.job == job.id);
@@ -76,7 +86,7 @@ pub fn too_many_of_job(
     now: Timestamp,
 ) -> Vec<HoldReason> {
     let policy = policy(fleet);
-    let mut takes = BTreeMap::from([(&job.id, Takes::of(job.spec(), stops))]);
+    let mut takes = BTreeMap::from([(&job.id, Takes::of(job.spec(), stops, stops))]);
     add_before(fleet, &mut takes, &policy, now, |other| {
         if other.id == job.id {
             desired
@@ -112,17 +122,18 @@ fn add_before<'a>(
             app: &reduced.app,
             tier: reduced.tier,
             now: 0,
+            beyond: 0,
             before: 0,
             gone: 0,
         });
-        entry.before = before.saturating_sub(runs_on.min(entry.now));
+        entry.before = before.saturating_sub(runs_on.min(entry.beyond));
         entry.gone = before.saturating_sub(runs_on);
     }
     for job in fleet.jobs.values() {
-        let down = down_by_rollout(fleet, job, begin);
+        let down = down_by_rollout(fleet, job, begin, now);
         if down > 0 {
             let entry = takes.entry(&job.id);
-            let entry = entry.or_insert_with(|| Takes::of(job.spec(), 0));
+            let entry = entry.or_insert_with(|| Takes::of(job.spec(), 0, 0));
             // What is judged may take the same ones.
             let more = down.saturating_sub(entry.now);
             entry.before = entry.before.saturating_add(more);
@@ -130,25 +141,43 @@ fn add_before<'a>(
     }
 }
 
-/// So many tasks of a job its rollout has down, or may take down, which nobody approved: what it begins within the window counts until
-/// its new tasks are healthy, so that a series of rollouts is judged as the one that they add up to.
-fn down_by_rollout(fleet: &Fleet, job: &Job, begin: Timestamp) -> u32 {
-    let (Some(rollout), Some(service)) = (&job.rollout, &job.spec().service) else {
+/// A rollout that has begun so lately takes what it may take down in a moment.
+const BEGINS: SignedDuration = SignedDuration::from_secs(60);
+
+/// So many tasks of a job its rollout has down, or takes down in a moment, which nobody approved: what began within the window counts
+/// until its tasks are healthy, so that a series of rollouts is judged as the one that they add up to.
+fn down_by_rollout(fleet: &Fleet, job: &Job, begin: Timestamp, now: Timestamp) -> u32 {
+    let Some(rollout) = job.rollout.as_ref().filter(|rollout| rollout.since > begin) else {
         return 0;
     };
-    let brought_by = fleet.plan(&job.current().plan);
-    let is_approved = brought_by.is_some_and(|entry| !entry.approvals.is_empty());
-    let may_be_down = match service.rollout.strategy() {
-        Strategy::RedBlack(_) => 0,
-        Strategy::Rolling | Strategy::Canary(_) => service.rollout.max_unavailable,
+    // A later version that makes the same containers may say something else.
+    let brought = job.versions.get(&job.current().template);
+    let brought = brought.unwrap_or_else(|| job.current());
+    let is_approved = fleet.plan(&brought.plan).is_some_and(|entry| {
+        !entry.approved_stops.is_empty() || !entry.parts_approved().is_empty()
+    });
+    let may_be_down = |spec: &JobSpec| {
+        let service = spec.service.as_ref();
+        service.map_or(0, |service| match service.rollout.strategy() {
+            Strategy::RedBlack(_) => 0,
+            Strategy::Rolling | Strategy::Canary(_) => service.rollout.max_unavailable,
+        })
     };
-    if may_be_down == 0 || is_approved || rollout.since <= begin {
+    let may_be_down = may_be_down(&brought.spec).max(may_be_down(job.spec()));
+    if may_be_down == 0 || is_approved {
         return 0;
     }
-    let is_new = |task: &&Task| !job.is_outdated(task.version) && fleet.is_healthy(task);
-    let new = job.tasks.values().filter(is_new).count();
-    let new = u32::try_from(new).unwrap_or(u32::MAX);
-    may_be_down.min(job.desired().saturating_sub(new))
+    let desired = job.desired();
+    let spares = job.spec().disruption_budget.as_ref();
+    let spares = spares.map_or(desired, |budget| {
+        desired.saturating_sub(budget.floor(desired))
+    });
+    let begins = rollout.aborted.is_none() && now.duration_since(rollout.since) < BEGINS;
+    let serves =
+        |task: &&Task| fleet.is_healthy(task) && (!begins || !job.is_outdated(task.version));
+    let serving = job.tasks.values().filter(serves).count();
+    let serving = u32::try_from(serving).unwrap_or(u32::MAX);
+    may_be_down.min(spares).min(desired.saturating_sub(serving))
 }
 
 /// Tasks of a job whose containers run and are not being stopped.

@@ -8,7 +8,7 @@ use crate::fleet::{Fleet, Job, PlanEntry};
 use jiff::Timestamp;
 use muster_schemas::event::RepositoryTrouble;
 use muster_schemas::ids::{CommitId, JobId, PlanId};
-use muster_schemas::plan::JobAction;
+use muster_schemas::plan::{Diagnostic, JobAction, JobChange};
 use muster_schemas::spec::JobKind;
 use std::collections::BTreeSet;
 
@@ -120,7 +120,12 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
     let commit = &plan.revision.commit;
     let latest = fleet.plans.back();
     if let Some(later) = latest.filter(|latest| latest.plan.revision.commit != *commit) {
-        if let Some(fault) = plan.refused.first() {
+        // An image may have come since, with a later commit.
+        let came = |fault: &Diagnostic| {
+            let job = fault.job.as_ref().and_then(|job| fleet.jobs.get(job));
+            job.is_some_and(|job| job.current().at > entry.made_at)
+        };
+        if let Some(fault) = plan.refused.iter().find(|fault| !came(fault)) {
             let (path, line, message) = (&fault.path, fault.line, &fault.message);
             let sentence = format!("its document was not taken: {path}:{line}: {message}");
             return (CommitState::Failure, sentence);
@@ -161,22 +166,37 @@ fn standing(fleet: &Fleet, entry: &PlanEntry, now: Timestamp) -> (CommitState, S
     all_of(fleet, &changed_by(fleet, commit), now)
 }
 
-/// Whether the fleet's jobs are what a plan asks for that was not applied by itself.
+/// Whether what a plan asks for that was not applied by itself is in one that was applied later, or in what holds now.
 fn holds_all_of(fleet: &Fleet, entry: &PlanEntry) -> bool {
-    entry.plan.changes.iter().all(|change| {
-        let job = fleet.jobs.get(&change.job);
-        match &change.action {
-            JobAction::Create { target } | JobAction::Update { target } => {
-                job.is_some_and(|job| *job.spec() == *target.spec)
-            }
-            JobAction::Prune { .. } | JobAction::Undeclare { .. } => {
-                job.is_none_or(|job| !job.declared)
-            }
-            JobAction::Redeclare { .. } | JobAction::Move { .. } => {
-                job.is_some_and(|job| job.declared)
-            }
-        }
-    })
+    let wanted = &entry.plan;
+    let mut later = fleet
+        .plans
+        .iter()
+        .filter(|other| other.applied_at.is_some() && other.made_at >= entry.made_at);
+    let is_in = |other: &PlanEntry| {
+        let has = |change: &JobChange| {
+            let mut others = other.plan.changes.iter();
+            others.any(|other| other.job == change.job && other.action == change.action)
+        };
+        other.plan.policy == wanted.policy && wanted.changes.iter().all(has)
+    };
+    let policy_holds = !wanted.policy_changes || fleet.policy == wanted.policy;
+    later.any(is_in)
+        || policy_holds
+            && wanted.changes.iter().all(|change| {
+                let job = fleet.jobs.get(&change.job);
+                match &change.action {
+                    JobAction::Create { target } | JobAction::Update { target } => {
+                        job.is_some_and(|job| *job.spec() == *target.spec)
+                    }
+                    JobAction::Prune { .. } | JobAction::Undeclare { .. } => {
+                        job.is_none_or(|job| !job.declared)
+                    }
+                    JobAction::Redeclare { .. } | JobAction::Move { .. } => {
+                        job.is_some_and(|job| job.declared)
+                    }
+                }
+            })
 }
 
 /// The jobs whose tasks the plans for a commit change. There are several plans for one where something was kept back, or an

@@ -235,7 +235,13 @@ fn what_is_taken_back_replaces_nothing_more() {
         world.pass(20);
         let spec = image(&world, 2);
         deploy(&mut world, "d", spec).unwrap();
-        commit(&mut world, "d", on(2));
+        // It is the world's second commit.
+        let own = Input::DeployCommitted {
+            deploy: DeployId::from("d"),
+            commit: CommitId(format!("{:040x}", 2)),
+        };
+        world.give(own).unwrap();
+        world.commit(on(2), None);
         world.pass(2);
         let old = |world: &World| {
             let job = &world.fleet.jobs[&JobId::from("web")];
@@ -273,6 +279,49 @@ fn what_is_taken_back_replaces_nothing_more() {
         assert!(world.fleet.held_plan().is_none());
         assert_eq!((world.stops(), world.healthy("web")), (stops, 3), "{surge}");
     }
+}
+
+/// A rollout that somebody else began is not ended with a deploy that changed something else.
+#[test]
+fn what_others_roll_out_goes_on_although_a_deploy_is_taken_back() {
+    let on = |number: u32, desired: u32| {
+        vec![with_image(
+            service("web", desired),
+            &format!("registry.example.com/app:{number}"),
+        )]
+    };
+    let mut world = World::new(3);
+    world.commit(on(1, 3), None);
+    world.pass(20);
+    world.commit(on(2, 3), None);
+    world.pass(2);
+    let spec = DeploySpec {
+        desired: Some(5),
+        ..asks(&world, "web")
+    };
+    deploy(&mut world, "d", spec).unwrap();
+    let own = Input::DeployCommitted {
+        deploy: DeployId::from("d"),
+        commit: CommitId(format!("{:040x}", 3)),
+    };
+    world.give(own).unwrap();
+    world.commit(on(2, 5), None);
+    world.pass(2);
+    let cancel = Command::CancelDeploy {
+        deploy: DeployId::from("d"),
+        reason: "we changed our mind".to_owned(),
+    };
+    world.command(cancel).unwrap();
+    world.pass(2);
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(
+        job.rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.aborted.is_none())
+    );
+    world.pass(90);
+    let job = &world.fleet.jobs[&JobId::from("web")];
+    assert!(job.tasks.values().all(|task| task.version > 1));
 }
 
 #[test]

@@ -239,6 +239,76 @@ fn a_smaller_batch_is_judged_by_the_tasks_that_it_gives_up() {
     assert_eq!(world.stops(), 3);
 }
 
+/// Also where nothing of the first has stopped yet, and where a rollout's own tasks stand beside the others meanwhile.
+#[test]
+fn two_quick_commits_that_make_one_service_smaller_are_held_like_one() {
+    for rolls in [false, true] {
+        let on = |image: u32, desired: u32| {
+            let mut spec = with_image(
+                service("web", desired),
+                &format!("registry.example.com/app:{image}"),
+            );
+            spec.service.as_mut().expect("a service").rollout.max_surge = 5;
+            vec![spec]
+        };
+        let mut world = World::new(4);
+        world.commit(on(1, 20), None);
+        world.pass(ENOUGH);
+        world.commit(on(1, 15), None);
+        assert_eq!(holds(&world), [], "{rolls}");
+        let image = if rolls {
+            world.pass(ENOUGH);
+            world.commit(on(2, 15), None);
+            world.pass(2);
+            2
+        } else {
+            1
+        };
+        world.commit(on(image, 10), None);
+        assert!(
+            matches!(
+                holds(&world)[..],
+                [HoldReason::TooManyStops {
+                    stops: 10,
+                    before: 5,
+                    ..
+                }]
+            ),
+            "{rolls}: {:?}",
+            holds(&world)
+        );
+    }
+}
+
+/// What comes back from its grace and is to be smaller is made smaller.
+#[test]
+fn jobs_that_come_back_smaller_from_their_grace_are_judged_by_that() {
+    let policy = PolicySpec {
+        prune: true,
+        prune_grace: Millis::secs(86_400),
+        ..PolicySpec::named("default")
+    };
+    let mut world = World::new(4);
+    let names = ["a", "b", "c", "d", "e", "f"];
+    world.commit(jobs(&names), Some(policy.clone()));
+    world.pass(ENOUGH);
+    for left in (1..6).rev() {
+        world.commit(jobs(&names[..left]), Some(policy.clone()));
+        world.pass(700);
+        assert_eq!((holds(&world), world.stops()), (Vec::new(), 0));
+    }
+    let small = names.iter().map(|name| service(name, 1)).collect();
+    world.commit(small, Some(policy));
+    assert!(
+        matches!(
+            holds(&world)[..],
+            [HoldReason::TooManyStops { stops: 18.., .. }]
+        ),
+        "{:?}",
+        holds(&world)
+    );
+}
+
 /// One commit after the other turns a service into something that never gets healthy, a whole one at a time: what went down and has
 /// not come back counts. What mends it takes nothing away.
 #[test]
