@@ -112,7 +112,8 @@ pub struct JobChange {
     pub stops: u32,
     /// Tasks that are replaced by a rollout.
     pub replaces: u32,
-    /// Tasks that it takes away at once: those that stop, and, of a rollout, the most that may be down at once.
+    /// Tasks that it takes away at once: of a service by as many as it gets smaller, else those that stop; and, of a rollout, the most
+    /// that may be down at once.
     #[serde(default)]
     pub takes_away: u32,
     /// Sentences for people: what it does not do and why.
